@@ -1,0 +1,140 @@
+"""Files that are whole or absent, and their digests.
+
+Everything a command writes goes to a temporary file beside its target and is renamed when complete, so that an interrupted
+or failed command leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amfac_edge.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["atomic_file", "atomic_files", "file_bytes", "json_bytes", "sha256_of", "write_bytes", "writable_folder"]
+
+_BLOCK = 1 << 20
+
+
+@contextlib.contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; rename it onto `target` when the block ends well, else remove it.
+
+    Raises:
+        OutputError: the folder can't be written to, or the disk is full.
+    """
+    with atomic_files(target) as (temporary,):
+        yield temporary
+
+
+@contextlib.contextmanager
+def atomic_files(*targets: Path) -> Iterator[tuple[Path, ...]]:
+    """The same for files that belong together: none of them is renamed before all of them are complete.
+
+    They are renamed in the given order, so name a manifest before the file that it describes: a crash between the two
+    leaves a digest that doesn't match, never a file without its manifest.
+    """
+    temporaries = tuple(_temporary_beside(target) for target in targets)
+    try:
+        try:
+            yield temporaries
+            for temporary in temporaries:
+                _flush_to_disk(temporary)
+            for temporary, target in zip(temporaries, targets, strict=True):
+                temporary.replace(target)
+        except OSError as error:
+            raise _output_error(targets[0], error) from error
+    finally:
+        for temporary in temporaries:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write `content` to `target` atomically."""
+    with atomic_file(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def json_bytes(value: object) -> bytes:
+    """`value` as readable JSON with a closing newline; NaN and infinity are refused, since JSON has none."""
+    return (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def writable_folder(folder: Path) -> Path:
+    """Make `folder` if it is absent, and check that files can be made in it, before any work is spent on them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _output_error(folder, error) from error
+    with contextlib.suppress(OSError):
+        _temporary_beside(folder / "probe").unlink()
+    return folder
+
+
+def file_bytes(path: Path, *, limit: int, what: str) -> bytes:
+    """Read a whole file of at most `limit` bytes.
+
+    Raises:
+        InputError: absent, not a plain file, unreadable or larger than `limit`; `what` names its kind in the message.
+    """
+    try:
+        if not path.is_file():
+            kind = "is not a file" if path.exists() else "does not exist"
+            raise InputError(f"{path}: the {what} {kind}", cure="Give the path of an existing file.")
+        size = path.stat().st_size
+        if size > limit:
+            raise InputError(
+                f"{path}: {size:,} bytes are more than a {what} can have ({limit:,})", cure="Check that this is the right file."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: the {what} can't be read: {error.strerror or error}", cure="Check the path and its permissions."
+        ) from error
+
+
+def sha256_of(source: Path | bytes) -> str:
+    """The SHA-256 of a file or of bytes, in hex."""
+    digest = hashlib.sha256()
+    if isinstance(source, bytes):
+        digest.update(source)
+        return digest.hexdigest()
+    with source.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _temporary_beside(target: Path) -> Path:
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    except OSError as error:
+        raise _output_error(target, error) from error
+    os.close(handle)
+    # mkstemp makes 0600; a finished file has the rights that the user's umask gives.
+    umask = os.umask(0)
+    os.umask(umask)
+    path = Path(name)
+    path.chmod(0o666 & ~umask)
+    return path
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _output_error(target: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{target}: can't be written: {error.strerror or error}",
+        cure="Choose another folder with --out, or free space and rights there.",
+    )

@@ -1,0 +1,1 @@
+"""Joints and their coordinates: skeletons, boxes, the crop transform, SimCC encoding and decoding."""
