@@ -158,6 +158,17 @@ class Table:
         self._children += children
         return children
 
+    def raw(self, key: str) -> object:
+        """The value of `key` as the parser returned it, None where it is absent; the caller checks it."""
+        self._asked.add(key)
+        return self._data.get(key)
+
+    def rest(self) -> dict[str, object]:
+        """Everything that nobody asked for so far: for files whose unknown keys are kept, not refused."""
+        unknown = {key: value for key, value in self._data.items() if key not in self._asked}
+        self._asked.update(unknown)
+        return unknown
+
     def ignore(self, *keys: str) -> None:
         """Accept keys that this reader has no use for (those of a later schema of the same major, say)."""
         self._asked.update(keys)

@@ -1,0 +1,336 @@
+"""The manifest: `<artefact>.json` beside every ONNX and plan, and the same facts inside an ONNX as metadata.
+
+The manifest is what a board reads, since it has no onnx to read the graph with. A digest in it shows corruption, not
+authorship. Unknown keys of the same schema major are kept; a newer major is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amfac_edge.declared.reading import Table, reading
+from amfac_edge.declared.recipe import Recipe, recipe_from_json
+from amfac_edge.errors import AmfacError, InputError, ModelFileError
+from amfac_edge.files import file_bytes, json_bytes, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "METADATA_RECIPE",
+    "SCHEMA",
+    "BatchRange",
+    "LayerCost",
+    "Manifest",
+    "TensorSpec",
+    "manifest_from_metadata",
+    "manifest_path",
+    "read_manifest",
+]
+
+SCHEMA = "amfac-manifest/1"
+METADATA_RECIPE = "amfac.recipe"
+_SIZE_LIMIT = 16 << 20
+_INPUT_KINDS = ("crops", "frame", "raw")
+_REEXPORT = "Export the model again with amfac-export."
+
+
+@dataclass(frozen=True)
+class BatchRange:
+    """How many persons one call takes; `minimum == maximum` is a fixed batch."""
+
+    minimum: int
+    optimum: int
+    maximum: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.minimum <= self.optimum <= self.maximum <= 1024:  # noqa: PLR2004 - no board takes more
+            raise InputError(
+                f"batch {self.minimum}:{self.optimum}:{self.maximum} is not 1 <= MIN <= OPT <= MAX <= 1024",
+                cure="Give --batch N, MIN-MAX or MIN:OPT:MAX.",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> BatchRange:
+        """Read "4" (fixed), "1-4" (the optimum is the maximum) or "1:2:4".
+
+        Raises:
+            InputError: another form, or numbers out of order.
+        """
+        try:
+            numbers = [int(part) for part in text.replace("-", ":").split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) == 1:
+            return cls(numbers[0], numbers[0], numbers[0])
+        if len(numbers) == 2:  # noqa: PLR2004 - MIN-MAX
+            return cls(numbers[0], numbers[1], numbers[1])
+        if len(numbers) == 3:  # noqa: PLR2004 - MIN:OPT:MAX
+            return cls(numbers[0], numbers[1], numbers[2])
+        raise InputError(f'batch "{text}" is not a batch size', cure="Give --batch N, MIN-MAX or MIN:OPT:MAX.")
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether only one batch size is possible."""
+        return self.minimum == self.maximum
+
+    def __str__(self) -> str:
+        if self.is_fixed:
+            return str(self.minimum)
+        if self.optimum == self.maximum:
+            return f"{self.minimum}-{self.maximum}"
+        return f"{self.minimum}:{self.optimum}:{self.maximum}"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output: name, dtype by its NumPy name, shape with a string for a dynamic axis."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one node of the graph costs at batch 1: multiply-accumulates, bytes read and written, element type."""
+
+    name: str
+    op: str
+    macs: int
+    bytes: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artefact is.
+
+    Attributes:
+        target: the target's name ("cpu", "orin-nano-8", ...).
+        precision: "fp32", "fp16" or "int8".
+        input_kind: "crops" (uint8 BGR crops), "frame" (uint8 BGR frame + affines) or "raw" (normalised RGB, logits out).
+        batch: persons in one call.
+        recipe: of the model.
+        inputs: tensors in.
+        outputs: tensors out.
+        digests: SHA-256 in hex by name: "artefact" (the file itself), "checkpoint" or "source" (what it was made from).
+        versions: of the libraries that made it.
+        parity: the evidence of the parity gate, as JSON.
+        layers: cost of every node, for the forecast.
+        trained: False where the weights are known to be untrained, True where they are known to be trained, else None.
+        extra: keys of the same schema major that this version doesn't know.
+    """
+
+    target: str
+    precision: str
+    input_kind: str
+    batch: BatchRange
+    recipe: Recipe
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    parity: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[LayerCost, ...] = ()
+    trained: bool | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest as a JSON object."""
+        fields: dict[str, Any] = {
+            "schema": SCHEMA,
+            "target": self.target,
+            "precision": self.precision,
+            "input_kind": self.input_kind,
+            "batch": str(self.batch),
+            "recipe": self.recipe.as_json(),
+            "inputs": [_tensor_json(tensor) for tensor in self.inputs],
+            "outputs": [_tensor_json(tensor) for tensor in self.outputs],
+            "crop": crop_sentence(self.recipe),
+            "score": score_sentence(self.recipe),
+            "digests": dict(self.digests),
+            "versions": dict(self.versions),
+            "parity": dict(self.parity),
+            "trained": self.trained,
+        }
+        fields |= self.extra
+        # One line a layer keeps a manifest of 400 layers readable in an editor.
+        fields["layers"] = [[layer.name, layer.op, layer.macs, layer.bytes, layer.dtype] for layer in self.layers]
+        return fields
+
+    def as_bytes(self) -> bytes:
+        """The manifest as the content of its file."""
+        fields = self.as_json()
+        layers = fields.pop("layers")
+        head = json_bytes(fields).rstrip().removesuffix(b"}").rstrip()
+        rows = b",\n".join(b"    " + json.dumps(layer).encode() for layer in layers)
+        return head + b',\n  "layers": [\n' + rows + b"\n  ]\n}\n"
+
+    def metadata(self) -> dict[str, str]:
+        """The same facts, less what only the finished file knows, as ONNX metadata (string to string)."""
+        facts = {
+            "amfac.schema": SCHEMA,
+            METADATA_RECIPE: json.dumps(self.recipe.as_json()),
+            "amfac.skeleton": self.recipe.skeleton,
+            "amfac.crop": crop_sentence(self.recipe),
+            "amfac.score": score_sentence(self.recipe),
+            "amfac.target": self.target,
+            "amfac.precision": self.precision,
+            "amfac.input_kind": self.input_kind,
+            "amfac.batch": str(self.batch),
+            "amfac.checkpoint_sha256": self.digests.get("checkpoint", self.digests.get("source", "")),
+            "amfac.version": self.versions.get("amfac-edge", ""),
+        }
+        if self.trained is not None:
+            facts["amfac.trained"] = "true" if self.trained else "false"
+        return facts
+
+
+def crop_sentence(recipe: Recipe) -> str:
+    """The crop's convention in one sentence, for readers of the artefact in other languages."""
+    crop = recipe.crop
+    half = 1 if crop.pixel_centres else 0
+    centre = f"({(crop.width - half) / 2:g}, {(crop.height - half) / 2:g})"
+    return (
+        f"box grown to {crop.width}:{crop.height}, times {crop.padding:g}, its centre at crop pixel {centre}, "
+        "uniform scale, bilinear, black border; integers are pixel centres"
+    )
+
+
+def score_sentence(recipe: Recipe) -> str:
+    """The score's definition in one sentence."""
+    return f"min over the x and y axes of max softmax(logits / {recipe.temperature:g})"
+
+
+def manifest_path(artefact: Path) -> Path:
+    """Where the manifest of `artefact` lies: the same name with .json behind it."""
+    return artefact.with_name(artefact.name + ".json")
+
+
+def read_manifest(artefact: Path) -> Manifest:
+    """Read the manifest beside `artefact` and check that it describes this very file.
+
+    Raises:
+        ModelFileError: absent, unreadable, of a newer schema, or the file's digest differs from the recorded one.
+    """
+    path = manifest_path(artefact)
+    try:
+        data = json.loads(file_bytes(path, limit=_SIZE_LIMIT, what="manifest"))
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: not JSON: {error}", cure=_REEXPORT) from error
+    except InputError as error:
+        raise ModelFileError(error.problem, cure=_REEXPORT) from error
+    manifest = manifest_from_json(data, where=str(path))
+    recorded = manifest.digests.get("artefact", "")
+    found = sha256_of(artefact) if artefact.is_file() else "no file"
+    if recorded != found:
+        raise ModelFileError(
+            f"{artefact}: its SHA-256 is {found[:16]}…, its manifest says {recorded[:16] or 'none'}…: one of the two was replaced",
+            cure="Copy the artefact together with its .json once more, or export the model again.",
+        )
+    return manifest
+
+
+def manifest_from_json(data: object, *, where: str) -> Manifest:
+    """Read a manifest's JSON.
+
+    Raises:
+        ModelFileError: another schema, or faults (all of them, with key paths).
+    """
+    _check_schema(data.get("schema") if isinstance(data, dict) else None, where)
+    try:
+        with reading(data, where=where) as table:
+            return _manifest(table)
+    except AmfacError as error:
+        raise ModelFileError(error.problem, cure=_REEXPORT) from error
+
+
+def manifest_from_metadata(metadata: Mapping[str, str], *, where: str) -> Manifest | None:
+    """What an ONNX says of itself without its manifest, or None where it isn't one of ours.
+
+    Raises:
+        ModelFileError: the metadata are ours but faulty.
+    """
+    if METADATA_RECIPE not in metadata:
+        return None
+    _check_schema(metadata.get("amfac.schema"), where)
+    try:
+        recipe = recipe_from_json(json.loads(metadata[METADATA_RECIPE]), where=f"{where}: {METADATA_RECIPE}")
+        return Manifest(
+            target=metadata.get("amfac.target", "unknown"),
+            precision=metadata.get("amfac.precision", "unknown"),
+            input_kind=metadata.get("amfac.input_kind", "crops"),
+            batch=BatchRange.parse(metadata.get("amfac.batch", "1")),
+            recipe=recipe,
+            inputs=(),
+            outputs=(),
+            digests={"checkpoint": metadata.get("amfac.checkpoint_sha256", "")},
+            versions={"amfac-edge": metadata.get("amfac.version", "")},
+            trained={"true": True, "false": False}.get(metadata.get("amfac.trained", "")),
+        )
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{where}: its metadata {METADATA_RECIPE} is not JSON: {error}", cure=_REEXPORT) from error
+    except AmfacError as error:
+        raise ModelFileError(error.problem, cure=_REEXPORT) from error
+
+
+def _check_schema(schema: object, where: str) -> None:
+    if schema != SCHEMA:
+        raise ModelFileError(
+            f"{where}: schema {json.dumps(schema, default=str)[:60]} is not {SCHEMA}",
+            cure="Use the amfac-edge version that wrote it, or export the model again.",
+        )
+
+
+def _manifest(table: Table) -> Manifest:
+    table.ignore("schema", "crop", "score")
+    recipe_table = table.raw("recipe")
+    manifest = Manifest(
+        target=table.text("target"),
+        precision=table.text("precision"),
+        input_kind=table.text("input_kind", choices=_INPUT_KINDS),
+        batch=BatchRange.parse(table.text("batch") or "1"),
+        recipe=recipe_from_json(recipe_table, where="recipe"),
+        inputs=tuple(_tensor(tensor) for tensor in table.tables("inputs")),
+        outputs=tuple(_tensor(tensor) for tensor in table.tables("outputs")),
+        digests=_texts(table.table("digests")),
+        versions=_texts(table.table("versions", required=False)),
+        parity=_object(table.raw("parity")),
+        layers=_layers(table),
+        trained=table.flag("trained") if table.raw("trained") is not None else None,
+        extra=table.rest(),
+    )
+    return manifest
+
+
+def _tensor(table: Table) -> TensorSpec:
+    shape = table.raw("shape")
+    axes = tuple(axis for axis in shape if isinstance(axis, int | str)) if isinstance(shape, list) else ()
+    return TensorSpec(table.text("name"), table.text("dtype"), axes)
+
+
+def _tensor_json(tensor: TensorSpec) -> dict[str, Any]:
+    return {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
+
+
+def _texts(table: Table) -> dict[str, str]:
+    return {key: table.text(key) for key in table.keys()}
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _layers(table: Table) -> tuple[LayerCost, ...]:
+    rows = table.raw("layers")
+    if rows is None:
+        return ()
+    try:
+        return tuple(LayerCost(str(name), str(op), int(macs), int(size), str(dtype)) for name, op, macs, size, dtype in rows)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        table.fault("layers", "expected rows of [name, op, macs, bytes, dtype]")
+        return ()
