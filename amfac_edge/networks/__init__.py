@@ -1,0 +1,6 @@
+"""The papers' networks as torch modules, one figure one file, and safe checkpoint loading."""
+
+from amfac_edge.networks.building import build_network
+from amfac_edge.networks.counting import Complexity, count_complexity
+
+__all__ = ["Complexity", "build_network", "count_complexity"]
