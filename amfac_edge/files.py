@@ -116,7 +116,8 @@ def sha256_of(source: Path | bytes) -> str:
 
 def _temporary_beside(target: Path) -> Path:
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        # The target's suffix stays last: writers such as OpenCV's choose the format by it.
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=f".part{target.suffix}", dir=target.parent)
     except OSError as error:
         raise _output_error(target, error) from error
     os.close(handle)

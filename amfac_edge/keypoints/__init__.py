@@ -1,1 +1,31 @@
-"""Joints and their coordinates: skeletons, boxes, the crop transform, SimCC encoding and decoding."""
+"""Joints and their coordinates: skeletons, boxes, the crop transform, SimCC encoding and decoding.
+
+NumPy only, but for `load_opencv` and `warp_crops`, which load OpenCV when they are called.
+"""
+
+from __future__ import annotations
+
+from amfac_edge.keypoints.boxes import checked_boxes
+from amfac_edge.keypoints.crop import crop_affines, inverse_affines, transform_points
+from amfac_edge.keypoints.frames import Bgr, checked_frame
+from amfac_edge.keypoints.opencv import load_opencv
+from amfac_edge.keypoints.simcc import SimccCode, TargetKind
+from amfac_edge.keypoints.skeletons import Skeleton, skeleton, skeleton_names
+from amfac_edge.keypoints.warp import exact_crop, warp_crops
+
+__all__ = [
+    "Bgr",
+    "SimccCode",
+    "Skeleton",
+    "TargetKind",
+    "checked_boxes",
+    "checked_frame",
+    "crop_affines",
+    "exact_crop",
+    "inverse_affines",
+    "load_opencv",
+    "skeleton",
+    "skeleton_names",
+    "transform_points",
+    "warp_crops",
+]
