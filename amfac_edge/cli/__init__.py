@@ -1,0 +1,1 @@
+"""One module per command, thin: parse, call, print. Results go to stdout, everything for people to stderr."""
