@@ -10,7 +10,7 @@ to W - 0.5. An affine is (2, 3) and maps crop pixels to frame pixels, as `cv2.wa
     s = padding * max(box width / W, box height / H)      frame pixels for each crop pixel, the same on both axes
     anchor = ((W - 1) / 2, (H - 1) / 2)                   or (W / 2, H / 2) where `CropRule.pixel_centres` is false
 
-That is: the box is grown on its shorter side to the crop's aspect ratio, then on both by the padding, and fills the crop.
+That is: the box is grown on its shorter side to the crop's aspect ratio, then on both by the padding.
 """
 
 from __future__ import annotations

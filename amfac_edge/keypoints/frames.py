@@ -54,11 +54,12 @@ def checked_frame(frame: Any) -> Bgr:  # noqa: ANN401 - what an app hands in is 
 
 
 def _as_bgr(frame: NDArray[np.uint8]) -> Bgr:
-    channels = {2: 1, _AXES: frame.shape[-1]}.get(frame.ndim, 0)
+    picture = frame[:, :, None] if frame.ndim == _AXES - 1 else frame
+    channels = picture.shape[2] if picture.ndim == _AXES else 0
     if channels == 1:
-        return np.repeat(frame.reshape(*frame.shape[:2], 1), 3, axis=2)
+        return np.repeat(picture, _BGR_CHANNELS, axis=2)
     if channels == _BGR_CHANNELS + 1:
-        return frame[:, :, :_BGR_CHANNELS]
+        return picture[:, :, :_BGR_CHANNELS]
     planar = frame.ndim == _AXES and frame.shape[0] == _BGR_CHANNELS
     raise FrameError(
         f"the frame has shape {frame.shape}, not (height, width, 3)",

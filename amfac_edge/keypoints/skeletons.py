@@ -15,11 +15,11 @@ class Skeleton:
 
     Attributes:
         name: "coco-17" or "crowdpose-14".
-        joints: K names; those of one side of the body start with "left_" or "right_", the person's own left and right.
+        joints: K names; those of one side start with "left_" or "right_", the person's own left and right.
         flip_pairs: indices (left, right) of the joints that change places when a picture is mirrored.
         limbs: indices (from, to) of the joints that a drawing connects.
-        sigmas: K standard deviations of the annotators, relative to the square root of a person's area: the OKS constants
-            of the data set's evaluator.
+        sigmas: K standard deviations of the annotators, relative to the square root of a person's area: the OKS
+            constants of the data set's evaluator.
     """
 
     name: str
