@@ -1,0 +1,1 @@
+"""torch -> ONNX -> simplified -> contract and parity checked."""

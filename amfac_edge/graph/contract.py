@@ -1,0 +1,134 @@
+"""The artefact's contract around any raw SimCC graph.
+
+Before: `crops` uint8 (N,H,W,3) BGR as OpenCV gives it -> normalised RGB (N,3,H,W). After: logits -> `keypoints` float32
+(N,K,2) in crop pixels, `scores` float32 (N,K) in [0,1]. uint8 goes straight into Cast, since TensorRT takes it nowhere else,
+and the whole of both parts is float32.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from amfac_edge.errors import ModelFileError
+from amfac_edge.graph.onnx_values import opset_of, shape_of
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from amfac_edge.declared.recipe import Recipe
+
+__all__ = ["CROPS_INPUT", "KEYPOINTS_OUTPUT", "SCORES_OUTPUT", "crop_graph"]
+
+CROPS_INPUT = "crops"
+KEYPOINTS_OUTPUT = "keypoints"
+SCORES_OUTPUT = "scores"
+_PREFIX = "amfac/"
+# From these opsets on, the axes of a reduction are an input instead of an attribute.
+_AXES_INPUT_SINCE = {"ReduceSum": 13, "ReduceMax": 18}
+
+
+def crop_graph(raw: ModelProto, recipe: Recipe) -> ModelProto:
+    """A copy of `raw` with pre- and post-processing around it.
+
+    Args:
+        raw: one float32 input (N,3,H,W), two outputs of logits (N,K,W·k), (N,K,H·k), in this order.
+        recipe: gives mean, std, temperature and the bins' convention.
+
+    Raises:
+        ModelFileError: `raw` has other inputs or outputs than that.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(raw)
+    graph = model.graph
+    if len(graph.input) != 1 or len(graph.output) != 2:  # noqa: PLR2004 - x and y
+        raise ModelFileError(
+            f"{len(graph.input)} inputs and {len(graph.output)} outputs are not those of a raw SimCC graph",
+            cure="It must take one image and give simcc_x and simcc_y.",
+        )
+    writer = _Writer(opset_of(model))
+    image = graph.input[0].name
+    batch = shape_of(graph.input[0])[0]
+    joints = shape_of(graph.output[0])[1]
+    before = _before(writer, image, recipe)
+    after = _after(writer, (graph.output[0].name, graph.output[1].name), recipe)
+    nodes = [*before, *graph.node, *after]
+    del graph.node[:], graph.input[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(writer.constants)
+    crop = recipe.crop
+    graph.input.append(helper.make_tensor_value_info(CROPS_INPUT, TensorProto.UINT8, [batch, crop.height, crop.width, 3]))
+    graph.output.append(helper.make_tensor_value_info(KEYPOINTS_OUTPUT, TensorProto.FLOAT, [batch, joints, 2]))
+    graph.output.append(helper.make_tensor_value_info(SCORES_OUTPUT, TensorProto.FLOAT, [batch, joints]))
+    return model
+
+
+class _Writer:
+    """Makes nodes and constants with names of our own prefix."""
+
+    def __init__(self, opset: int) -> None:
+        self._opset = opset
+        self.constants: list[TensorProto] = []
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        self.constants.append(numpy_helper.from_array(value, _PREFIX + name))
+        return _PREFIX + name
+
+    def node(self, op: str, inputs: list[str], output: str, **attributes: object) -> NodeProto:
+        return helper.make_node(op, inputs, [output], name=_PREFIX + op.lower() + "/" + output, **attributes)
+
+    def reduce(self, op: str, source: str, output: str, *, keepdims: int) -> NodeProto:
+        """A reduction over the last axis of (N,K,bins)."""
+        if self._opset < _AXES_INPUT_SINCE[op]:
+            return self.node(op, [source], output, axes=[2], keepdims=keepdims)
+        axes = self.constant(f"axes/{output}", np.array([2], np.int64))
+        return self.node(op, [source, axes], output, keepdims=keepdims)
+
+
+def _before(writer: _Writer, image: str, recipe: Recipe) -> list[NodeProto]:
+    mean, std = np.array(recipe.mean, np.float64), np.array(recipe.std, np.float64)
+    scale = writer.constant("scale", (1 / (255 * std)).astype(np.float32).reshape(1, 3, 1, 1))
+    shift = writer.constant("shift", (-mean / std).astype(np.float32).reshape(1, 3, 1, 1))
+    order = writer.constant("rgb", np.array([2, 1, 0], np.int64))
+    pixels, planes, rgb, scaled = (_PREFIX + name for name in ("pixels", "planes", "rgb_planes", "scaled"))
+    return [
+        writer.node("Cast", [CROPS_INPUT], pixels, to=TensorProto.FLOAT),
+        writer.node("Transpose", [pixels], planes, perm=[0, 3, 1, 2]),
+        writer.node("Gather", [planes, order], rgb, axis=1),
+        writer.node("Mul", [rgb, scale], scaled),
+        writer.node("Add", [scaled, shift], image),
+    ]
+
+
+def _after(writer: _Writer, logits: tuple[str, str], recipe: Recipe) -> list[NodeProto]:
+    """argmax and softmax maximum of each axis; their centre in crop pixels; the smaller of the two maxima."""
+    offset = 0.5 / recipe.split_ratio - 0.5 if recipe.bin_centres else 0.0
+    per_bin = writer.constant("pixels_per_bin", np.float32(1 / recipe.split_ratio).reshape(1))
+    first = writer.constant("first_pixel", np.float32(offset).reshape(1))
+    inverse_temperature = writer.constant("inverse_temperature", np.float32(1 / recipe.temperature).reshape(1))
+    one = writer.constant("certainty", np.ones(1, np.float32))
+    nodes: list[NodeProto] = []
+    for axis, source in zip("xy", logits, strict=True):
+        tempered, top, below, exponential, total, bins, place, pixel = (
+            f"{_PREFIX}{axis}/{name}" for name in ("tempered", "top", "below", "exp", "sum", "bin", "place", "pixel")
+        )
+        nodes += [
+            writer.node("Mul", [source, inverse_temperature], tempered),
+            writer.reduce("ReduceMax", tempered, top, keepdims=1),
+            writer.node("Sub", [tempered, top], below),
+            writer.node("Exp", [below], exponential),
+            writer.reduce("ReduceSum", exponential, total, keepdims=0),
+            writer.node("Div", [one, total], f"{_PREFIX}{axis}/score"),
+            writer.node("ArgMax", [source], bins, axis=2, keepdims=1),
+            writer.node("Cast", [bins], place, to=TensorProto.FLOAT),
+            writer.node("Mul", [place, per_bin], pixel),
+            writer.node("Add", [pixel, first], f"{_PREFIX}{axis}/keypoint"),
+        ]
+    return [
+        *nodes,
+        writer.node("Concat", [f"{_PREFIX}x/keypoint", f"{_PREFIX}y/keypoint"], KEYPOINTS_OUTPUT, axis=2),
+        writer.node("Min", [f"{_PREFIX}x/score", f"{_PREFIX}y/score"], SCORES_OUTPUT),
+    ]
