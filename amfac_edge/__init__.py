@@ -1,7 +1,8 @@
 """Checkpoints of 2-D human pose networks become verified engines for embedded boards; here is what runs them.
 
-`PoseEstimator` and `Poses` load on first use, so that importing this package costs nothing and needs no extra. Everything
-else is importable from its room (`amfac_edge.keypoints`, `amfac_edge.networks`, ...), whose `__all__` is what we promise.
+`PoseEstimator` and `Poses` load on first use, so that importing this package costs nothing and needs no extra.
+Everything else is importable from its room (`amfac_edge.keypoints`, `amfac_edge.networks`, ...), whose `__all__` is
+what we promise.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""What every command shares: a parser that helps after a typing error, one place where errors become lines and exit codes,
-and progress for people.
+"""What every command shares.
+
+A parser that helps after a typing error, one place where errors become lines and exit codes, and progress for people.
 
 A command is a module with `main(argv: Sequence[str] | None = None) -> int`:
 
@@ -22,17 +23,18 @@ import time
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
+import amfac_edge
 from amfac_edge.errors import AmfacError, InputError, MachineError, MissingExtraError, near_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import FrameType, TracebackType
     from typing import Any, TextIO
 
 __all__ = ["CommandParser", "ProgressBar", "Steps", "run_command"]
 
 _INTERRUPTED, _PIPE_CLOSED, _TERMINATED = 130, 141, 143
-# Importable names of the extras' packages: a room that forgot to look for one still ends in the command that installs it.
+# Import names of the extras' packages: a room that forgot to look for one still ends in the command that installs it.
 _EXTRA_OF = {
     "cv2": ("opencv-python", "cpu"),
     "onnxruntime": ("onnxruntime", "cpu"),
@@ -57,10 +59,16 @@ class CommandParser(argparse.ArgumentParser):
         **options: the rest of argparse's own.
     """
 
-    def __init__(self, prog: str | None = None, description: str | None = None, **options: Any) -> None:  # noqa: ANN401 - argparse's own
-        options = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False} | options
+    def __init__(
+        self,
+        prog: str | None = None,
+        description: str | None = None,
+        **options: Any,  # noqa: ANN401 - argparse's own
+    ) -> None:
+        options = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False, **options}
         super().__init__(prog=prog, description=description, **options)
-        self.add_argument("--version", action=_Version)
+        text = "show the version and end"
+        self.add_argument("--version", action=_Version, dest=argparse.SUPPRESS, nargs=0, help=text)
         self._json_asked = False
 
     def option_names(self) -> set[str]:
@@ -71,7 +79,12 @@ class CommandParser(argparse.ArgumentParser):
                 names |= choice.option_names() if isinstance(choice, CommandParser) else set()
         return names
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - argparse overloads it by namespace
+    # argparse overloads it by the namespace's type, which nobody here passes.
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        args: Iterable[str] | None = None,
+        namespace: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         """As argparse does, after a look at the options' names: a misspelt one beats "--target is required"."""
         words = list(sys.argv[1:] if args is None else args)
         self._json_asked = "--json" in words
@@ -79,26 +92,20 @@ class CommandParser(argparse.ArgumentParser):
         for word in words[: words.index("--")] if "--" in words else words:
             name = word.partition("=")[0]
             if name.startswith("--") and " " not in name and name not in known:
-                near = near_names(name, known)
-                self.error(f"{name} is no option; {near}")
+                self.error(f"{name} is no option; {near_names(name, known)}")
         return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line and end with exit code 2."""
-        _report(
-            self.prog, InputError(message, cure=f"{self.prog} --help lists what it takes"), as_json=self._json_asked
-        )
+        mistake = InputError(message, cure=f"{self.prog} --help lists what it takes.")
+        _report(self.prog, mistake, as_json=self._json_asked)
         raise SystemExit(InputError.exit_code)
 
 
 class _Version(argparse.Action):
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help="print the version and end")
-
-    def __call__(self, parser: argparse.ArgumentParser, *_ignored: object, **_also: object) -> None:
-        from amfac_edge import __version__  # noqa: PLC0415 - reading the metadata takes milliseconds that no other run should pay
-
-        print(f"{parser.prog} {__version__}")  # noqa: T201 - the answer to --version
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        # Read only here: looking up the metadata takes milliseconds that no other run should pay.
+        print(f"{parser.prog} {amfac_edge.__version__}")
         raise SystemExit(0)
 
 
@@ -175,12 +182,12 @@ def _report(prog: str, error: AmfacError, *, as_json: bool) -> None:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):  # nobody is left to hear it
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - for people
+        print(text, file=sys.stderr, flush=True)
 
 
 def _print_json(value: dict[str, object]) -> None:
     try:
-        print(json.dumps(value), flush=True)  # noqa: T201 - for programs
+        print(json.dumps(value), flush=True)
     except OSError:
         _discard_output()
 
@@ -228,7 +235,7 @@ class Steps:
     def __call__(self, name: str) -> None:
         """Begin the step `name`."""
         self.done += 1
-        print(f"[{self.done}/{self.total}] {name}", file=self._stream or sys.stderr, flush=True)  # noqa: T201 - for people
+        print(f"[{self.done}/{self.total}] {name}", file=self._stream or sys.stderr, flush=True)
 
 
 class ProgressBar:
