@@ -1,0 +1,170 @@
+"""`PoseEstimator`: the three steps of top-down pose estimation over one loaded artefact."""
+
+from __future__ import annotations
+
+import threading
+from time import perf_counter
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from amfac_edge.errors import InputError, ModelFileError
+from amfac_edge.keypoints import (
+    checked_boxes,
+    checked_frame,
+    crop_affines,
+    load_opencv,
+    skeleton,
+    transform_points,
+    warp_crops,
+)
+from amfac_edge.runtime.poses import Poses
+from amfac_edge.sessions import open_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from amfac_edge.artefact import Manifest
+    from amfac_edge.keypoints import Skeleton
+    from amfac_edge.sessions import PoseSession, SessionSettings
+
+__all__ = ["PoseEstimator", "StageTimes"]
+
+# So many crops are in memory at once; a crowd goes through in several rounds.
+_CROPS_AT_ONCE = 32
+
+
+class StageTimes(NamedTuple):
+    """Wall-clock milliseconds of one call: checking and cropping, the network, mapping the joints back to the frame."""
+
+    crop_ms: float
+    network_ms: float
+    decode_ms: float
+
+
+class PoseEstimator:
+    """Joints of the people in a frame, whose boxes are known.
+
+        with PoseEstimator("amfacpose-r18-256x256.cpu.fp32.onnx") as estimator:
+            poses = estimator(frame, [[100, 40, 260, 420]])
+
+    One estimator may be called from several threads at once: each thread has crop buffers of its own, and the engine
+    takes concurrent calls. They share the engine's threads, so two calls at once take longer each; for throughput give
+    `threads=1` and call from as many threads as there are cores.
+
+    Args:
+        path: of an artefact of amfac-export that takes crops (`.onnx` of the target cpu).
+        threads: that one call may use; None for the physical cores that this process may run on.
+        spinning: whether idle engine threads wait actively: less latency on a quiet machine, many times more on a busy
+            one.
+
+    Raises:
+        ModelFileError: the file can't be used; the message says why and what to do.
+        MachineError: onnxruntime or OpenCV is missing, or the file is for another engine.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int | None = None, spinning: bool = True) -> None:
+        self._start(open_session(path, threads=threads, spinning=spinning))
+
+    @classmethod
+    def over(cls, session: PoseSession) -> PoseEstimator:
+        """An estimator over a session that is already open; closing the one closes the other."""
+        estimator = cls.__new__(cls)
+        estimator._start(session)  # noqa: SLF001 - of this very class
+        return estimator
+
+    def _start(self, session: PoseSession) -> None:
+        # OpenCV is needed at the first frame; a missing one is better told now.
+        load_opencv("cutting crops")
+        self._session: PoseSession | None = session
+        self._buffers = threading.local()
+        self.manifest: Manifest = session.manifest
+        self.settings: SessionSettings = session.settings
+        self.skeleton: Skeleton = skeleton(session.manifest.recipe.skeleton)
+        largest = session.manifest.batch.maximum
+        self._crops_at_once = -(-_CROPS_AT_ONCE // largest) * largest
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of a crop, in pixels."""
+        return self.manifest.recipe.crop.height, self.manifest.recipe.crop.width
+
+    def __call__(self, frame: NDArray[np.uint8], boxes: ArrayLike | None) -> Poses:
+        """The joints of N people.
+
+        Args:
+            frame: (Hf, Wf, 3) uint8 BGR as OpenCV reads it; grey and BGRA are converted.
+            boxes: (N, 4) xyxy in frame pixels, a list or an array. None, [] and shape (0, 4) mean nobody, and nothing
+                is run.
+
+        Returns:
+            The poses, in the order of the boxes.
+
+        Raises:
+            FrameError: a frame or boxes that can't be used.
+            InputError: the estimator is closed.
+        """
+        return self.timed(frame, boxes)[0]
+
+    def timed(self, frame: NDArray[np.uint8], boxes: ArrayLike | None) -> tuple[Poses, StageTimes]:
+        """The same, with the time of each stage."""
+        session = self._session
+        if session is None:
+            raise InputError(
+                "this PoseEstimator is closed", cure="Make a new one; close() belongs behind the last call."
+            )
+        started = perf_counter()
+        picture = checked_frame(frame)
+        people = checked_boxes(() if boxes is None else boxes, picture.shape[0], picture.shape[1])
+        poses = Poses(
+            keypoints=np.empty((len(people), len(self.skeleton.joints), 2), np.float32),
+            scores=np.empty((len(people), len(self.skeleton.joints)), np.float32),
+            boxes=people.astype(np.float32),
+        )
+        crop_s = network_s = decode_s = 0.0
+        for first in range(0, len(people), self._crops_at_once):
+            part = slice(first, first + self._crops_at_once)
+            affines = crop_affines(people[part], self.manifest.recipe.crop)
+            crops = self._crops(len(affines))
+            warp_crops(picture, affines, crops)
+            cropped = perf_counter()
+            keypoints, poses.scores[part] = session.run(crops)
+            ran = perf_counter()
+            poses.keypoints[part] = transform_points(keypoints, affines)
+            self._check_finite(poses.scores[part])
+            done = perf_counter()
+            crop_s, network_s, decode_s = crop_s + cropped - started, network_s + ran - cropped, decode_s + done - ran
+            started = done
+        return poses, StageTimes(crop_s * 1e3, network_s * 1e3, decode_s * 1e3)
+
+    def close(self) -> None:
+        """Free the engine. Closing twice is allowed; a call afterwards is an error."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def __enter__(self) -> PoseEstimator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def _crops(self, count: int) -> NDArray[np.uint8]:
+        """This thread's buffer for `count` crops: (count, H, W, 3) uint8, with the crops of the last call in it."""
+        buffer: NDArray[np.uint8] | None = getattr(self._buffers, "crops", None)
+        if buffer is None or len(buffer) < count:
+            buffer = np.empty((count, *self.input_size, 3), np.uint8)
+            self._buffers.crops = buffer
+        return buffer[:count]
+
+    def _check_finite(self, scores: NDArray[np.float32]) -> None:
+        if not np.isfinite(scores).all():
+            raise ModelFileError(
+                f"the network of {self.manifest.recipe.name} gave scores that are not finite: its joints mean nothing",
+                cure="Export the model again; at fp16 or int8 try another --precision.",
+            )

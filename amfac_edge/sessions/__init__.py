@@ -1,0 +1,9 @@
+"""Names to arrays over an inference engine: the one place that runs a network."""
+
+from __future__ import annotations
+
+from amfac_edge.sessions.cores import usable_cores
+from amfac_edge.sessions.opening import open_session
+from amfac_edge.sessions.session import PoseSession, SessionSettings
+
+__all__ = ["PoseSession", "SessionSettings", "open_session", "usable_cores"]

@@ -1,0 +1,179 @@
+"""ONNX Runtime on the CPU. The only module of this room that sees onnxruntime; nothing of it gets out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amfac_edge.artefact import Manifest, TensorSpec, manifest_from_metadata, manifest_path, read_manifest
+from amfac_edge.children import ChildFailure, call_in_child
+from amfac_edge.errors import InputError, MissingExtraError, ModelFileError
+from amfac_edge.sessions.cores import usable_cores
+from amfac_edge.sessions.session import SessionSettings, check_contract, check_crops
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+__all__ = ["OnnxRuntimeSession", "metadata_of_opened"]
+
+_PROVIDER = "CPUExecutionProvider"
+_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+_ERRORS_ONLY = 3
+_MOST_THREADS = 1024
+_CHILD_SECONDS = 60.0
+_CHILD_BYTES = 2 << 30
+_REEXPORT = "Copy the artefact once more, or export the model again with amfac-export."
+
+
+class OnnxRuntimeSession:
+    """A `PoseSession` over an ONNX artefact. `run` may be called from several threads at once.
+
+    Args:
+        path: of the ONNX file.
+        threads: see `open_session`.
+        spinning: see `open_session`.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None, spinning: bool = True) -> None:
+        if threads is not None and not 1 <= threads <= _MOST_THREADS:
+            raise InputError(
+                f"threads={threads} is not within 1 and {_MOST_THREADS}", cure="Leave it out for this machine's cores."
+            )
+        self._path = path
+        self.manifest = read_manifest(path) if manifest_path(path).exists() else _manifest_inside(path)
+        threads = threads or usable_cores()
+        self._engine: Any = _opened(path, threads, spinning=spinning)
+        inputs, outputs = _tensors(self._engine.get_inputs()), _tensors(self._engine.get_outputs())
+        check_contract(path, self.manifest, inputs, outputs)
+        self.settings = SessionSettings(f"onnxruntime {_onnxruntime().__version__}", _PROVIDER, threads, spinning)
+
+    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `PoseSession.run`."""
+        crop, batch = self.manifest.recipe.crop, self.manifest.batch
+        check_crops(crops, crop.height, crop.width)
+        # A name of its own: another thread may close the session while this one runs.
+        engine = self._engine
+        if engine is None:
+            raise InputError(f"{self._path}: this session is closed", cure="Open the file again.")
+        if batch.minimum <= len(crops) <= batch.maximum:
+            return self._call(engine, crops)
+        parts = [
+            self._call(engine, _padded(crops[start : start + batch.maximum], batch.minimum))
+            for start in range(0, len(crops), batch.maximum)
+        ]
+        keypoints, scores = (np.concatenate(arrays)[: len(crops)] for arrays in zip(*parts, strict=True))
+        return keypoints, scores
+
+    def close(self) -> None:
+        """See `PoseSession.close`."""
+        self._engine = None
+
+    def __enter__(self) -> OnnxRuntimeSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def _call(self, engine: Any, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # noqa: ANN401
+        try:
+            keypoints, scores = engine.run(("keypoints", "scores"), {"crops": crops})
+        except _engine_errors() as error:
+            raise ModelFileError(
+                f"{self._path}: onnxruntime failed while running it: {_first_line(error)}", cure=_REEXPORT
+            ) from error
+        return keypoints, scores
+
+
+def metadata_of_opened(path: str) -> dict[str, str]:
+    """Open an ONNX file with one thread and return its metadata: for a child process, since the parser is native code.
+
+    Raises:
+        ModelFileError: onnxruntime refuses the file.
+    """
+    engine = _opened(Path(path), 1, spinning=False)
+    return dict(engine.get_modelmeta().custom_metadata_map)
+
+
+def _manifest_inside(path: Path) -> Manifest:
+    """The manifest from the metadata of a file that has lost the one beside it, and may be any file at all."""
+    _onnxruntime()
+    function = f"{__name__}:{metadata_of_opened.__name__}"
+    memory = _CHILD_BYTES + 4 * path.stat().st_size
+    try:
+        metadata = call_in_child(function, timeout_s=_CHILD_SECONDS, memory_bytes=memory, path=str(path))
+    except ChildFailure as failure:
+        raise ModelFileError(
+            f"{path}: not a usable ONNX file: reading it in a process of its own failed: {failure.reason}",
+            cure=_REEXPORT,
+        ) from failure
+    manifest = manifest_from_metadata(metadata, where=str(path))
+    if manifest is None:
+        raise ModelFileError(
+            f"{path}: not an artefact of amfac-export: no {manifest_path(path).name} beside it, no metadata inside",
+            cure=f"Run amfac-export {path} --target cpu first; it takes any SimCC model.",
+        )
+    return manifest
+
+
+def _opened(path: Path, threads: int, *, spinning: bool) -> Any:  # noqa: ANN401 - onnxruntime's own type stays here
+    onnxruntime = _onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    try:
+        engine = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDER])
+    except _engine_errors() as error:
+        raise ModelFileError(f"{path}: onnxruntime can't load it: {_first_line(error)}", cure=_REEXPORT) from error
+    if engine.get_providers() != [_PROVIDER]:
+        raise ModelFileError(f"{path}: onnxruntime chose {engine.get_providers()}, not {_PROVIDER}", cure=_REEXPORT)
+    return engine
+
+
+def _onnxruntime() -> Any:  # noqa: ANN401 - a module that may be absent
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError.of("onnxruntime", "cpu", use="running an .onnx file") from error
+    return onnxruntime
+
+
+def _engine_errors() -> tuple[type[Exception], ...]:
+    """Whatever onnxruntime raises: its exceptions share no base class, and some failures come as plain ones."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    own = (kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return (*own, RuntimeError, ValueError)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+
+
+def _tensors(arguments: list[Any]) -> list[TensorSpec]:
+    """The engine's description of its inputs or outputs in ours; an axis without a size and a name is "?"."""
+    return [
+        TensorSpec(
+            argument.name,
+            _DTYPES.get(argument.type, argument.type),
+            tuple(axis if isinstance(axis, int) else axis or "?" for axis in argument.shape),
+        )
+        for argument in arguments
+    ]
+
+
+def _padded(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    if len(crops) >= size:
+        return crops
+    padded = np.zeros((size, *crops.shape[1:]), np.uint8)
+    padded[: len(crops)] = crops
+    return padded

@@ -1,0 +1,143 @@
+"""What every engine looks like from above, and what all of them check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from amfac_edge.artefact import TensorSpec
+from amfac_edge.errors import InputError, ModelFileError
+from amfac_edge.keypoints import skeleton
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from amfac_edge.artefact import Manifest
+
+__all__ = ["PoseSession", "SessionSettings", "check_contract", "check_crops"]
+
+_BATCH_AXIS = 0
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """How a session runs, for receipts.
+
+    Attributes:
+        engine: library and version, "onnxruntime 1.31.1".
+        provider: the part of it that does the work, "CPUExecutionProvider".
+        threads: that one call may use.
+        spinning: whether idle threads wait actively: less latency on a quiet machine, more trouble on a busy one.
+    """
+
+    engine: str
+    provider: str
+    threads: int
+    spinning: bool
+
+
+class PoseSession(Protocol):
+    """A loaded artefact. N people, K keypoints, H x W the crop of the recipe."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the artefact is."""
+        ...
+
+    @property
+    def settings(self) -> SessionSettings:
+        """How it runs."""
+        ...
+
+    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Joints of N crops; N is 1 or more and need not fit the artefact's batch.
+
+        Args:
+            crops: (N, H, W, 3) uint8 BGR, C-contiguous.
+
+        Returns:
+            Keypoints (N, K, 2) float32, x and y in crop pixels (integers are pixel centres).
+            Scores (N, K) float32 in 0..1.
+
+        Raises:
+            InputError: crops of another shape or dtype, or the session is closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the engine; closing twice is allowed."""
+        ...
+
+    def __enter__(self) -> PoseSession: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+def check_crops(crops: NDArray[np.uint8], height: int, width: int) -> None:
+    """Check the argument of `PoseSession.run`.
+
+    Raises:
+        InputError: another shape, dtype or layout.
+    """
+    if (
+        crops.dtype != np.uint8
+        or crops.shape[1:] != (height, width, 3)
+        or not len(crops)
+        or not crops.flags.c_contiguous
+    ):
+        layout = "" if crops.flags.c_contiguous else ", not contiguous"
+        raise InputError(
+            f"the crops are {crops.dtype} {crops.shape}{layout}",
+            cure=f"Give C-contiguous uint8 of shape (N, {height}, {width}, 3), BGR, N at least 1.",
+        )
+
+
+def check_contract(path: Path, manifest: Manifest, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+    """Check that the engine's tensors are what the manifest promises and what `PoseSession.run` needs.
+
+    Raises:
+        ModelFileError: another kind of input, or tensors that differ.
+    """
+    if manifest.input_kind != "crops":
+        raise ModelFileError(
+            f'{path}: its input is of the kind "{manifest.input_kind}"; poses need an artefact that takes crops',
+            cure="Run the artefact that amfac-export writes without --raw-logits and without --input frame.",
+        )
+    crop, joints = manifest.recipe.crop, len(skeleton(manifest.recipe.skeleton).joints)
+    batch = manifest.batch.minimum if manifest.batch.is_fixed else "N"
+    wanted = (
+        TensorSpec("crops", "uint8", (batch, crop.height, crop.width, 3)),
+        TensorSpec("keypoints", "float32", (batch, joints, 2)),
+        TensorSpec("scores", "float32", (batch, joints)),
+    )
+    found = {tensor.name: tensor for tensor in (*inputs, *outputs)}
+    faults = [
+        f"{tensor.name} is {_shown(found.get(tensor.name))}, not {_shown(tensor)}"
+        for tensor in wanted
+        if not _agrees(found.get(tensor.name), tensor)
+    ]
+    faults += [f"{name} is not known" for name in found.keys() - {tensor.name for tensor in wanted}]
+    if faults:
+        raise ModelFileError(
+            f"{path}: its tensors are not those of its manifest: {'; '.join(faults)}",
+            cure="Export the model again with amfac-export.",
+        )
+
+
+def _agrees(found: TensorSpec | None, wanted: TensorSpec) -> bool:
+    if found is None or found.dtype != wanted.dtype or found.shape[1:] != wanted.shape[1:] or not found.shape:
+        return False
+    either_dynamic = isinstance(wanted.shape[_BATCH_AXIS], str) and isinstance(found.shape[_BATCH_AXIS], str)
+    return either_dynamic or found.shape[_BATCH_AXIS] == wanted.shape[_BATCH_AXIS]
+
+
+def _shown(tensor: TensorSpec | None) -> str:
+    return "missing" if tensor is None else f"{tensor.dtype} ({', '.join(map(str, tensor.shape))})"

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from amfac_edge import sessions
+from amfac_edge.artefact import manifest_path
+from amfac_edge.children import ChildFailure
+from amfac_edge.errors import InputError, MachineError, MissingExtraError, ModelFileError
+from amfac_edge.sessions import onnxruntime_session, open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import ModuleType
+
+
+def test_joints_are_found_where_the_crop_has_them(markers: ModuleType, tmp_path: Path) -> None:
+    places = markers.spread_places()
+    with open_session(markers.write_artefact(tmp_path / "m.onnx")) as session:
+        keypoints, scores = session.run(markers.painted_crop(places, green=51)[None])
+    assert keypoints.dtype == scores.dtype == np.float32
+    np.testing.assert_array_equal(keypoints[0], places)
+    np.testing.assert_allclose(scores[0], 51 / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch", ["1", "3", "4", "1-2", "1-8", "2-3"])
+@pytest.mark.parametrize("people", [1, 2, 3, 5])
+def test_any_number_of_people_goes_through_any_batch(
+    markers: ModuleType, tmp_path: Path, batch: str, people: int
+) -> None:
+    places = [markers.spread_places(seed) for seed in range(people)]
+    crops = np.stack([markers.painted_crop(one, green=50 + index) for index, one in enumerate(places)])
+    with open_session(markers.write_artefact(tmp_path / "m.onnx", batch=batch)) as session:
+        keypoints, scores = session.run(crops)
+    np.testing.assert_array_equal(keypoints, places)
+    np.testing.assert_allclose(scores, np.tile((50 + np.arange(people))[:, None] / 255, 17), rtol=1e-6)
+
+
+def test_many_threads_give_what_one_gives(markers: ModuleType, tmp_path: Path) -> None:
+    places = [markers.spread_places(seed) for seed in range(64)]
+    with open_session(markers.write_artefact(tmp_path / "m.onnx")) as session, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda one: session.run(markers.painted_crop(one)[None])[0][0], places))
+    np.testing.assert_array_equal(found, places)
+
+
+def test_settings_are_recorded(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx")
+    with open_session(artefact, threads=1, spinning=False) as session:
+        assert (session.settings.threads, session.settings.spinning) == (1, False)
+        assert session.settings.engine.startswith("onnxruntime 1.")
+        assert session.settings.provider == "CPUExecutionProvider"
+    with open_session(artefact) as session:
+        assert session.settings.threads == sessions.usable_cores()
+
+
+def test_a_manifest_that_was_lost_is_read_from_the_metadata(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx", manifest=False, batch="1-2", trained=False)
+    with open_session(artefact) as session:
+        assert session.manifest.recipe == markers.RECIPE
+        assert (str(session.manifest.batch), session.manifest.trained) == ("1-2", False)
+        assert session.run(markers.painted_crop(markers.spread_places())[None])[1].shape == (1, 17)
+
+
+def test_a_matching_manifest_spares_the_child_process(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime_session, "call_in_child", lambda *_, **__: pytest.fail("a child was started"))
+    open_session(markers.write_artefact(tmp_path / "m.onnx")).close()
+
+
+def test_a_crash_of_the_parser_is_an_error(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crashing(*_: object, **__: object) -> None:
+        raise ChildFailure("it was killed by SIGSEGV")
+
+    artefact = markers.write_artefact(tmp_path / "m.onnx", manifest=False)
+    monkeypatch.setattr(onnxruntime_session, "call_in_child", crashing)
+    with pytest.raises(ModelFileError, match=r"m.onnx: not a usable ONNX file: .*killed by SIGSEGV"):
+        open_session(artefact)
+
+
+def test_a_chain_of_4000_nodes_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", [f"t{index}"], [f"t{index + 1}"]) for index in range(4000)]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("t0", "t4000")]
+    model = helper.make_model(helper.make_graph(nodes, "chain", ends[:1], ends[1:]))
+    model.ir_version = 10
+    (tmp_path / "chain.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFileError, match=r"chain\.onnx: "):
+        open_session(tmp_path / "chain.onnx")
+
+
+def _without_initializer(content: bytes) -> bytes:
+    model = onnx.load_from_string(content)
+    del model.graph.initializer[0]
+    return bytes(model.SerializeToString())
+
+
+def _with_wrong_dims(content: bytes) -> bytes:
+    model = onnx.load_from_string(content)
+    model.graph.initializer[0].dims[1] = 30
+    return bytes(model.SerializeToString())
+
+
+def _with_cycle(content: bytes) -> bytes:
+    model = onnx.load_from_string(content)
+    model.graph.node[0].input[0] = "xy"
+    return bytes(model.SerializeToString())
+
+
+_DAMAGES = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "empty": lambda _: b"",
+    "random bytes": lambda content: np.random.default_rng(0).bytes(len(content)),
+    "missing initializer": _without_initializer,
+    "wrong dims": _with_wrong_dims,
+    "cycle": _with_cycle,
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES.values(), ids=_DAMAGES.keys())
+def test_a_damaged_file_is_one_clear_error(
+    markers: ModuleType, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx", manifest=False)
+    artefact.write_bytes(damage(artefact.read_bytes()))
+    with pytest.raises(ModelFileError, match=r"m\.onnx: (the file is empty|onnxruntime can't load it: .+)\n  Copy"):
+        open_session(artefact)
+
+
+def test_a_file_that_differs_from_its_manifest_is_refused(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx")
+    artefact.write_bytes(artefact.read_bytes() + b"\0")
+    with pytest.raises(ModelFileError, match="one of the two was replaced"):
+        open_session(artefact)
+
+
+def test_a_foreign_onnx_is_told_to_be_exported(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx", manifest=False, metadata=False)
+    with pytest.raises(ModelFileError, match=r"not an artefact .*: no m\.onnx\.json .*\n.*amfac-export .*m\.onnx"):
+        open_session(artefact)
+
+
+def test_metadata_without_a_whole_recipe_are_refused(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx", manifest=False)
+    model = onnx.load(artefact)
+    next(entry for entry in model.metadata_props if entry.key == "amfac.recipe").value = "[" * 100_000
+    artefact.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFileError, match=r"amfac\.recipe is not JSON"):
+        open_session(artefact)
+
+
+@pytest.mark.parametrize("kind", ["raw", "frame"])
+def test_another_kind_of_input_is_refused(markers: ModuleType, tmp_path: Path, kind: str) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx")
+    manifest = manifest_path(artefact)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"input_kind": kind}))
+    with pytest.raises(ModelFileError, match=rf'of the kind "{kind}".*\n.*without --raw-logits'):
+        open_session(artefact)
+
+
+def test_tensors_that_differ_from_the_manifest_are_named(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx")
+    manifest = manifest_path(artefact)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"batch": "1-4"}))
+    with pytest.raises(ModelFileError, match=r"crops is uint8 \(1, 64, 48, 3\), not uint8 \(N, 64, 48, 3\); key"):
+        open_session(artefact)
+    markers.write_artefact(artefact, skeleton="crowdpose-14", manifest=False)
+    recipe = dataclasses.replace(markers.RECIPE, skeleton="coco-17")
+    model = onnx.load(artefact)
+    next(entry for entry in model.metadata_props if entry.key == "amfac.recipe").value = json.dumps(recipe.as_json())
+    artefact.write_bytes(model.SerializeToString())
+    manifest.unlink()
+    with pytest.raises(ModelFileError, match=r"scores is float32 \(1, 14\), not float32 \(1, 17\)"):
+        open_session(artefact)
+
+
+@pytest.mark.parametrize(
+    ("crops", "shown"),
+    [
+        (np.zeros((1, 64, 48, 3), np.float32), r"float32 \(1, 64, 48, 3\)"),
+        (np.zeros((1, 48, 64, 3), np.uint8), r"uint8 \(1, 48, 64, 3\)"),
+        (np.zeros((0, 64, 48, 3), np.uint8), r"uint8 \(0, 64, 48, 3\)"),
+        (np.zeros((64, 48, 3), np.uint8), r"uint8 \(64, 48, 3\)"),
+        (np.zeros((1, 64, 48, 4), np.uint8)[..., :3], r"uint8 \(1, 64, 48, 3\), not contiguous"),
+    ],
+)
+def test_crops_that_the_network_can_not_take_are_refused(
+    markers: ModuleType, tmp_path: Path, crops: np.ndarray, shown: str
+) -> None:
+    with open_session(markers.write_artefact(tmp_path / "m.onnx")) as session, pytest.raises(InputError, match=shown):
+        session.run(crops)
+
+
+def test_a_closed_session_says_so(markers: ModuleType, tmp_path: Path) -> None:
+    session = open_session(markers.write_artefact(tmp_path / "m.onnx"))
+    session.close()
+    session.close()
+    with pytest.raises(InputError, match=r"m\.onnx: this session is closed"):
+        session.run(np.zeros((1, 64, 48, 3), np.uint8))
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"none\.onnx: no such file"):
+        open_session(tmp_path / "none.onnx")
+    with pytest.raises(ModelFileError, match="not a file"):
+        open_session(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("m.plan", b"ftrt1234", "a TensorRT plan"),
+        ("m.onnx", b"vtrt1234", "a TensorRT-RTX plan"),
+        ("m.rtx.plan", b"", "a plan"),
+    ],
+)
+def test_plans_are_for_a_later_version(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MachineError, match=rf"{name}: {kind}, which .* can't run yet\n.*--target cpu"):
+        open_session(tmp_path / name)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1 << 20])
+def test_impossible_thread_counts_are_refused(markers: ModuleType, tmp_path: Path, threads: int) -> None:
+    with pytest.raises(InputError, match=f"threads={threads} is not within 1 and 1024"):
+        open_session(markers.write_artefact(tmp_path / "m.onnx"), threads=threads)
+
+
+def test_a_missing_onnxruntime_names_the_extra(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r'onnxruntime, which .*\n  pip install "amfac-edge\[cpu\]"'):
+        open_session(artefact)
