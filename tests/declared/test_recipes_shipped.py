@@ -1,0 +1,98 @@
+"""Every recipe in `export/` loads, is named after its file, and carries the figures that the papers print."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amfac_edge.declared.library import declared_folder
+from amfac_edge.declared.published import load_published
+from amfac_edge.declared.recipe import (
+    AmfacPoseNetwork,
+    EbaPrnetCcNetwork,
+    load_recipe,
+    recipe_from_json,
+    recipe_names,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = recipe_names()
+
+
+def test_the_published_models_are_there() -> None:
+    sizes = ("384x288", "256x256", "128x128")
+    families = {
+        f"{family}-{r}-{size}" for family in ("amfacpose", "eba-prnetcc") for r in ("r34", "r18") for size in sizes
+    }
+    ablation = {f"amfacpose-r34-384x288-{last}" for last in ("baseline", "afpn", "dgcb", "scrm", "se")}
+    unmade = {"amfacpose-r34-128x128", "eba-prnetcc-r34-128x128"}
+    assert set(NAMES) == families - unmade | ablation | {"eba-prnetcc-r34-384x288-slp"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_what_its_name_says(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert f"{recipe.crop.height}x{recipe.crop.width}" in name
+    assert isinstance(recipe.network, AmfacPoseNetwork | EbaPrnetCcNetwork)
+    assert recipe.network.backbone.replace("resnet", "r") in name.split("-")
+    assert recipe.temperature == (0.8 if recipe.family == "amfacpose" else 1.0)
+    assert (recipe.skeleton, recipe.split_ratio) == ("coco-17", 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_survives_a_checkpoint(name: str) -> None:
+    recipe = load_recipe(name)
+    again = recipe_from_json(json.loads(json.dumps(recipe.as_json())), where="checkpoint")
+    assert again == dataclasses.replace(recipe, published=())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_figures_are_the_printed_ones(name: str) -> None:
+    published = load_recipe(name).published
+    assert bool(published) == ("128x128" not in name)
+    for claimed in published:
+        printed = load_published(claimed.table).row(claimed.row)
+        figures = (printed.number("ap"), printed.number("params_m"), printed.number("gflops"))
+        assert (claimed.ap, claimed.params_m, claimed.gflops) == figures
+
+
+def test_fifteen_rows_of_fourteen_networks_have_parameters() -> None:
+    recipes = [load_recipe(name) for name in NAMES]
+    rows = [(recipe.name, row.table, row.row) for recipe in recipes for row in recipe.published if row.params_m]
+    assert len(set(rows)) == len(rows) == 15
+    assert len({name for name, _, _ in rows}) == 14
+
+
+def test_each_module_of_the_ablation_joins_in_the_order_of_the_table() -> None:
+    def modules(last: str) -> tuple[bool, ...]:
+        network = load_recipe(f"amfacpose-r34-384x288{last}").network
+        assert isinstance(network, AmfacPoseNetwork)
+        return network.afpn, network.dgcb, network.scrm != "none", network.se != "none", any(network.coordconv)
+
+    counts = [modules(last) for last in ("-baseline", "-afpn", "-dgcb", "-scrm", "-se", "")]
+    assert counts == [tuple(column < row for column in range(5)) for row in range(6)]
+
+
+def test_the_contradiction_in_the_eba_paper_is_kept_and_flagged() -> None:
+    first, second = load_recipe("eba-prnetcc-r34-256x256").published
+    assert (first.ap, second.ap) == (74.1, 74.3)
+    assert "74.3" in first.note
+    assert "contradicts" in second.note
+    row = load_published("eba-prnetcc-table4-backbone").row("ResNet-34 256x256")
+    twin = load_published("eba-prnetcc-table1-coco").row("EBA-PRNetCC ResNet-18 384x288")
+    assert [row.number(column) for column in ("ap", "ap50", "ap75", "ap_m", "ap_l", "ar")] == [
+        twin.number(column) for column in ("ap", "ap50", "ap75", "ap_m", "ap_l", "ar")
+    ]
+
+
+@pytest.mark.parametrize("path", sorted(declared_folder("export").glob("*.toml")), ids=lambda path: path.stem)
+def test_a_recipe_file_begins_with_its_source(path: Path) -> None:
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert "Zakir et al." in first
