@@ -50,6 +50,8 @@ def atomic_files(*targets: Path) -> Iterator[tuple[Path, ...]]:
                 _flush_to_disk(temporary)
             for temporary, target in zip(temporaries, targets, strict=True):
                 temporary.replace(target)
+        except BrokenPipeError:  # the reader of our output went away: nothing is wrong with the file
+            raise
         except OSError as error:
             raise _output_error(targets[0], error) from error
     finally:

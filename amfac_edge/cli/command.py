@@ -71,14 +71,6 @@ class CommandParser(argparse.ArgumentParser):
         self.add_argument("--version", action=_Version, dest=argparse.SUPPRESS, nargs=0, help=text)
         self._json_asked = False
 
-    def option_names(self) -> set[str]:
-        """Every option this parser or one of its sub-commands takes."""
-        names = set(self._option_string_actions)
-        for action in self._actions:
-            for choice in action.choices.values() if isinstance(action.choices, dict) else ():
-                names |= choice.option_names() if isinstance(choice, CommandParser) else set()
-        return names
-
     # argparse overloads it by the namespace's type, which nobody here passes.
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -88,12 +80,18 @@ class CommandParser(argparse.ArgumentParser):
         """As argparse does, after a look at the options' names: a misspelt one beats "--target is required"."""
         words = list(sys.argv[1:] if args is None else args)
         self._json_asked = "--json" in words
-        known = self.option_names()
-        for word in words[: words.index("--")] if "--" in words else words:
+        known = {name for name in self._option_string_actions if name.startswith("--")}
+        for word in self._own(words):
             name = word.partition("=")[0]
             if name.startswith("--") and " " not in name and name not in known:
                 self.error(f"{name} is no option; {near_names(name, known)}")
         return super().parse_known_args(words, namespace)
+
+    def _own(self, words: list[str]) -> list[str]:
+        """The words before "--" and before a sub-command, which looks at the rest itself."""
+        commands = [set(action.choices) for action in self._actions if isinstance(action.choices, dict)]
+        ends = {"--"}.union(*commands)
+        return words[: next((place for place, word in enumerate(words) if word in ends), None)]
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line and end with exit code 2."""
