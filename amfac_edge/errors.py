@@ -110,7 +110,9 @@ class MissingExtraError(MachineError):
     @classmethod
     def of(cls, package: str, extra: str, *, use: str) -> MissingExtraError:
         """The error for `package`, which comes with `extra` and is needed for `use`."""
-        return cls(f"{use} needs the package {package}, which is not installed", cure=f'pip install "amfac-edge[{extra}]"')
+        return cls(
+            f"{use} needs the package {package}, which is not installed", cure=f'pip install "amfac-edge[{extra}]"'
+        )
 
 
 def near_names(wrong: str, known: Iterable[str]) -> str:

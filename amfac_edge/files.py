@@ -95,7 +95,8 @@ def file_bytes(path: Path, *, limit: int, what: str) -> bytes:
         size = path.stat().st_size
         if size > limit:
             raise InputError(
-                f"{path}: {size:,} bytes are more than a {what} can have ({limit:,})", cure="Check that this is the right file."
+                f"{path}: {size:,} bytes are more than a {what} can have ({limit:,})",
+                cure="Check that this is the right file.",
             )
         return path.read_bytes()
     except OSError as error:

@@ -330,7 +330,9 @@ def _layers(table: Table) -> tuple[LayerCost, ...]:
     if rows is None:
         return ()
     try:
-        return tuple(LayerCost(str(name), str(op), int(macs), int(size), str(dtype)) for name, op, macs, size, dtype in rows)  # type: ignore[attr-defined]
+        return tuple(
+            LayerCost(str(name), str(op), int(macs), int(size), str(dtype)) for name, op, macs, size, dtype in rows
+        )  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         table.fault("layers", "expected rows of [name, op, macs, bytes, dtype]")
         return ()

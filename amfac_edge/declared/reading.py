@@ -122,11 +122,15 @@ class Table:
         """True or false."""
         return self._scalar(key, bool, "true or false", default, stand_in=False)
 
-    def numbers(self, key: str, *, count: int | None = None, default: tuple[float, ...] | None = None) -> tuple[float, ...]:
+    def numbers(
+        self, key: str, *, count: int | None = None, default: tuple[float, ...] | None = None
+    ) -> tuple[float, ...]:
         """A list of finite numbers, exactly `count` of them where that is given."""
         return self._list(key, float, "numbers", count, default)
 
-    def integers(self, key: str, *, count: int | None = None, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    def integers(
+        self, key: str, *, count: int | None = None, default: tuple[int, ...] | None = None
+    ) -> tuple[int, ...]:
         """A list of whole numbers."""
         return self._list(key, int, "whole numbers", count, default)
 
@@ -187,7 +191,9 @@ class Table:
     def _at(self, key: str) -> str:
         return f"{self._path}.{key}" if self._path else key
 
-    def _scalar(self, key: str, kind: type[_Scalar], wanted: str, default: _Scalar | None, stand_in: _Scalar) -> _Scalar:
+    def _scalar(
+        self, key: str, kind: type[_Scalar], wanted: str, default: _Scalar | None, stand_in: _Scalar
+    ) -> _Scalar:
         self._asked.add(key)
         if key not in self._data:
             if default is None:

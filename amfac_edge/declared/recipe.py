@@ -170,7 +170,12 @@ class Recipe:
 
     def as_json(self) -> dict[str, Any]:
         """The recipe as a JSON object, in the form that `recipe_from_json` and the TOML files share."""
-        fields: dict[str, Any] = {"schema": _SCHEMA, "name": self.name, "family": self.family, "skeleton": self.skeleton}
+        fields: dict[str, Any] = {
+            "schema": _SCHEMA,
+            "name": self.name,
+            "family": self.family,
+            "skeleton": self.skeleton,
+        }
         fields["input"] = dataclasses.asdict(self.crop) | {"mean": list(self.mean), "std": list(self.std)}
         fields["simcc"] = {
             "split_ratio": self.split_ratio,
@@ -178,7 +183,8 @@ class Recipe:
             "temperature": self.temperature,
         }
         fields["network"] = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self.network).items()
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(self.network).items()
         }
         return fields
 
@@ -289,7 +295,9 @@ def _read_eba_prnetcc(table: Table, crop: CropRule) -> EbaPrnetCcNetwork:
         eba_reduction=_reduction(table, "eba_reduction", EbaPrnetCcNetwork.eba_reduction),
         bridge=table.integer("bridge", default=EbaPrnetCcNetwork.bridge, minimum=-1, maximum=2),
         deconv_layers=table.integer("deconv_layers", default=EbaPrnetCcNetwork.deconv_layers, maximum=5),
-        deconv_channels=table.integer("deconv_channels", default=EbaPrnetCcNetwork.deconv_channels, minimum=1, maximum=4096),
+        deconv_channels=table.integer(
+            "deconv_channels", default=EbaPrnetCcNetwork.deconv_channels, minimum=1, maximum=4096
+        ),
         deconv_kernel=table.integer("deconv_kernel", default=EbaPrnetCcNetwork.deconv_kernel, minimum=2, maximum=4),
         final_kernel=_odd(table, "final_kernel", EbaPrnetCcNetwork.final_kernel),
         head=table.text("head", default=EbaPrnetCcNetwork.head, choices=("mlp", "slp")),

@@ -60,7 +60,9 @@ def crop_graph(raw: ModelProto, recipe: Recipe) -> ModelProto:
     graph.node.extend(nodes)
     graph.initializer.extend(writer.constants)
     crop = recipe.crop
-    graph.input.append(helper.make_tensor_value_info(CROPS_INPUT, TensorProto.UINT8, [batch, crop.height, crop.width, 3]))
+    graph.input.append(
+        helper.make_tensor_value_info(CROPS_INPUT, TensorProto.UINT8, [batch, crop.height, crop.width, 3])
+    )
     graph.output.append(helper.make_tensor_value_info(KEYPOINTS_OUTPUT, TensorProto.FLOAT, [batch, joints, 2]))
     graph.output.append(helper.make_tensor_value_info(SCORES_OUTPUT, TensorProto.FLOAT, [batch, joints]))
     return model

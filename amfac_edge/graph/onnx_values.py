@@ -33,7 +33,8 @@ def opset_of(model: ModelProto) -> int:
 def shape_of(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
     """The shape of an input or output, with a string for a dynamic axis."""
     return tuple(
-        axis.dim_value if axis.HasField("dim_value") else axis.dim_param or "?" for axis in value.type.tensor_type.shape.dim
+        axis.dim_value if axis.HasField("dim_value") else axis.dim_param or "?"
+        for axis in value.type.tensor_type.shape.dim
     )
 
 

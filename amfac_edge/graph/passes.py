@@ -90,7 +90,9 @@ def _exponential_mish(source: str, output: str, *, prefix: str) -> list[NodeProt
     def node(op: str, inputs: list[str], name: str) -> NodeProto:
         return helper.make_node(op, inputs, [name], name=name)
 
-    exp, above, square, below, part, twice = (f"{prefix}/{step}" for step in ("exp", "above", "square", "below", "part", "twice"))
+    exp, above, square, below, part, twice = (
+        f"{prefix}/{step}" for step in ("exp", "above", "square", "below", "part", "twice")
+    )
     last = helper.make_node("Sub", [source, twice], [output], name=f"{prefix}/mish")
     return [
         node("Exp", [source], exp),

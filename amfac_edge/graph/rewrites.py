@@ -178,7 +178,9 @@ def _banded(scrm: SpatialChannelRefinement) -> nn.Conv2d:
     norm = scrm.channel_norm
     channels = norm.num_features
     scale, shift = _affine(norm)
-    band = functional.conv1d(torch.eye(channels, dtype=scale.dtype)[:, None], scrm.channel_conv.weight, padding="same")[:, 0].T
+    band = functional.conv1d(torch.eye(channels, dtype=scale.dtype)[:, None], scrm.channel_conv.weight, padding="same")[
+        :, 0
+    ].T
     gate = nn.Conv2d(channels, channels, 1, dtype=scale.dtype)
     gate.weight = nn.Parameter((scale[:, None] * band)[:, :, None, None].detach())
     gate.bias = nn.Parameter(shift.detach())

@@ -1,0 +1,172 @@
+"""Is this ONNX file what it says it is? Asked before any other tool sees a file from outside.
+
+The simplifiers and viewers of this field accept missing initialisers, wrong dimensions, NaN weights and even empty files, and
+rewrite them silently. Here each is one clear error. The whole check runs in a child process with limits, since the protobuf
+and ONNX libraries are native code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from amfac_edge.children import ChildFailure, call_in_child
+from amfac_edge.errors import ModelFileError
+from amfac_edge.files import file_bytes
+from amfac_edge.graph.onnx_values import opset_of
+from amfac_edge.graph.passes import has_misread_sampling
+from amfac_edge.sessions.raw_graph import RawGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onnx import GraphProto, ModelProto, TensorProto
+
+__all__ = ["checked_model", "load_checked"]
+
+# protobuf's own limit; a model above it keeps its weights outside the file, which is refused below.
+_SIZE_LIMIT = (1 << 31) - 1
+_MOST_NODES = 20_000
+_OPSETS = range(11, 24)
+_NEWEST_IR = 13
+_SECONDS = 120.0
+_MEMORY = 6 << 30
+_REEXPORT = "Export the model again from its source; this file can't be used."
+
+
+def checked_model(path: Path, *, timeout_s: float = _SECONDS) -> ModelProto:
+    """Read the ONNX file at `path` after checking it, in a child process, as `load_checked` does.
+
+    Raises:
+        ModelFileError: what `load_checked` found, or the child's death (a crash of a native parser, time, memory).
+    """
+    try:
+        call_in_child(f"{__name__}:_checked_quietly", timeout_s=timeout_s, memory_bytes=_MEMORY, path=str(path))
+    except ChildFailure as failure:
+        raise ModelFileError(
+            f"{path}: the check, in a process of its own, did not survive this file: {failure.reason}", cure=_REEXPORT
+        ) from failure
+    # Only a file that parsed there is parsed here.
+    return onnx.load_from_string(file_bytes(path, limit=_SIZE_LIMIT, what="ONNX file"))
+
+
+def load_checked(path: Path) -> ModelProto:
+    """Read an ONNX file and check it in this process.
+
+    Raises:
+        ModelFileError: absent, empty, truncated, not protobuf, weights outside the file, an opset or IR version that is not
+            supported, too many nodes, a cycle, missing or mis-sized initialisers, NaN or infinite weights, shapes that
+            contradict each other, or a graph that ONNX Runtime can't load.
+    """
+    content = file_bytes(path, limit=_SIZE_LIMIT, what="ONNX file")
+    model = _parsed(content, path)
+    _check_versions(model, path)
+    _check_size(model.graph, path)
+    for tensor in _tensors(model.graph):
+        _check_tensor(tensor, path)
+    _check_structure(model, path)
+    RawGraph(content, name=str(path), optimised=False, threads=1)
+    return model
+
+
+def _checked_quietly(path: str) -> bool:
+    load_checked(Path(path))
+    return True
+
+
+def _parsed(content: bytes, path: Path) -> ModelProto:
+    if not content:
+        raise ModelFileError(f"{path}: the ONNX file is empty (0 bytes)", cure=_REEXPORT)
+    try:
+        model = onnx.load_from_string(content)
+    except Exception as error:  # protobuf's own exception types differ between its implementations
+        raise ModelFileError(f"{path}: not an ONNX file, or a truncated one: {error}", cure=_REEXPORT) from error
+    if not model.graph.node or not model.graph.output:
+        raise ModelFileError(
+            f"{path}: not an ONNX model: {len(model.graph.node)} nodes, {len(model.graph.output)} outputs",
+            cure=_REEXPORT,
+        )
+    return model
+
+
+def _check_versions(model: ModelProto, path: Path) -> None:
+    opset = opset_of(model)
+    if opset not in _OPSETS or has_misread_sampling(model):
+        why = "reads its GridSample wrongly on older TensorRT" if opset in _OPSETS else "is not supported"
+        raise ModelFileError(
+            f"{path}: opset {opset} {why} (supported: {_OPSETS.start} to {_OPSETS.stop - 1})",
+            cure="Export the model again at opset 19.",
+        )
+    if model.ir_version > _NEWEST_IR:
+        raise ModelFileError(
+            f"{path}: IR version {model.ir_version} is newer than {_NEWEST_IR}", cure="Export it again."
+        )
+
+
+def _check_size(graph: GraphProto, path: Path) -> None:
+    if len(graph.node) > _MOST_NODES:
+        raise ModelFileError(
+            f"{path}: {len(graph.node):,} nodes, more than the {_MOST_NODES:,} that any pose network has",
+            cure=_REEXPORT,
+        )
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+
+
+def _check_tensor(tensor: TensorProto, path: Path) -> None:
+    name = tensor.name or "a constant"
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+        places = {entry.key: entry.value for entry in tensor.external_data}
+        raise ModelFileError(
+            f"{path}: the weights of {name} lie outside the file ({places.get('location', 'nowhere')})",
+            cure="Save the model with its weights inside (onnx.save_model(..., save_as_external_data=False)).",
+        )
+    try:
+        values = numpy_helper.to_array(tensor)
+    except Exception as error:  # a wrong length shows as different exceptions in different versions of onnx
+        raise ModelFileError(
+            f"{path}: the weights of {name} don't have the size of their shape {list(tensor.dims)}: {error}",
+            cure=_REEXPORT,
+        ) from error
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        raise ModelFileError(
+            f"{path}: {bad} of the weights of {name} are NaN or infinite", cure="Train or convert it again."
+        )
+
+
+def _check_structure(model: ModelProto, path: Path) -> None:
+    _check_sources(model.graph, path)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # onnx raises several unrelated types here
+        line = " ".join(str(error).split())[:300]
+        raise ModelFileError(f"{path}: the graph contradicts itself: {line}", cure=_REEXPORT) from error
+
+
+def _check_sources(graph: GraphProto, path: Path) -> None:
+    """Every input of every node must come from before it: else it is missing, or part of a cycle."""
+    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
+    made = {output for node in graph.node for output in node.output}
+    for node in graph.node:
+        for name in node.input:
+            if name in known:
+                continue
+            if name in made:
+                problem = f"node {node.name or node.op_type} needs {name}, which is made only after it: a cycle"
+            else:
+                problem = (
+                    f"node {node.name or node.op_type} needs {name}, which nothing makes: an initialiser is missing"
+                )
+            raise ModelFileError(f"{path}: {problem}", cure=_REEXPORT)
+        known |= set(node.output)

@@ -1,0 +1,171 @@
+"""The parity gate: does the artefact compute what the trained network computes?
+
+Two comparisons, on crops: logits of the raw graph, and joints and scores of the artefact. Budgets (FP32): logits within 1e-4
+of their spread; a joint's bin equal wherever its two best bins differ by more than twice that tolerance (closer ones are a
+tie that rounding may decide); scores within what that tolerance allows. Letters: N crops, K joints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from amfac_edge.errors import GateError
+from amfac_edge.keypoints import SimccCode, skeleton
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from amfac_edge.declared.recipe import Recipe
+
+    Logits = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+__all__ = ["LOGIT_BUDGET", "Parity", "check_parity", "compare", "generated_crops", "normalised"]
+
+LOGIT_BUDGET = 1e-4
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What the comparison found.
+
+    Attributes:
+        crops: number of crops.
+        logit_error: largest difference of logits, relative to their spread (maximum minus minimum of that output).
+        joints: number of joints compared.
+        ties: joints whose two best bins are closer than twice the tolerance on an axis; they are not held to equality.
+        moved: joints that differ although they are no tie, as (crop, joint, distance in crop pixels), the worst first.
+        shift_px: distances of all joints in crop pixels: 50th and 99th percentile and maximum.
+        score_error: largest difference of scores.
+        score_budget: what the logits' tolerance allows for it.
+    """
+
+    crops: int
+    logit_error: float
+    joints: int
+    ties: int
+    moved: tuple[tuple[int, int, float], ...]
+    shift_px: tuple[float, float, float]
+    score_error: float
+    score_budget: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything is within budget; false for NaN."""
+        return self.logit_error <= LOGIT_BUDGET and not self.moved and self.score_error <= self.score_budget
+
+    def as_json(self) -> dict[str, object]:
+        """The evidence for the manifest."""
+        return {
+            "crops": self.crops,
+            "joints": self.joints,
+            "logit_error": self.logit_error,
+            "logit_budget": LOGIT_BUDGET,
+            "ties": self.ties,
+            "moved": len(self.moved),
+            "shift_px_p50_p99_max": list(self.shift_px),
+            "score_error": self.score_error,
+            "score_budget": self.score_budget,
+        }
+
+
+def compare(
+    recipe: Recipe, reference: Logits, raw: Logits, artefact: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> Parity:
+    """Compare the artefact with the network that it was made from, on the same crops.
+
+    Args:
+        recipe: of the model.
+        reference: logits (N,K,W·k), (N,K,H·k) of the network itself.
+        raw: the same of the raw ONNX graph.
+        artefact: keypoints (N,K,2) in crop pixels and scores (N,K) of the artefact.
+    """
+    logit_error = max(_relative_error(*pair) for pair in zip(reference, raw, strict=True))
+    expected, expected_scores = SimccCode.of(recipe).decode(*reference, recipe.temperature)
+    keypoints, scores = artefact
+    distance = np.hypot(*np.moveaxis(keypoints.astype(np.float64) - expected, -1, 0))
+    clear = np.logical_and(*(_is_clear(logits) for logits in reference))
+    # A coordinate is one of a few hundred float32 values; half a hundredth of a bin tells rounding from another bin.
+    moved = clear & ~(distance <= 0.005 / recipe.split_ratio)
+    order = np.argsort(-np.nan_to_num(distance[moved], nan=np.inf))
+    worst = np.argwhere(moved)[order]
+    # A logit's error d moves a softmax by at most d/(2T); float32 adds a few of its steps.
+    spread = max(float(np.ptp(logits)) for logits in reference)
+    budget = LOGIT_BUDGET * spread / (2 * recipe.temperature) + 1e-6
+    shifts = np.nan_to_num(distance, nan=np.inf)
+    return Parity(
+        crops=len(keypoints),
+        logit_error=logit_error,
+        joints=distance.size,
+        ties=int(np.count_nonzero(~clear)),
+        moved=tuple((int(crop), int(joint), float(distance[crop, joint])) for crop, joint in worst),
+        shift_px=(float(np.percentile(shifts, 50)), float(np.percentile(shifts, 99)), float(shifts.max())),
+        score_error=float(np.abs(scores - expected_scores).max()),
+        score_budget=budget,
+    )
+
+
+def check_parity(parity: Parity, recipe: Recipe, *, name: str) -> None:
+    """Raise unless `parity` holds.
+
+    Raises:
+        GateError: the first budget that is exceeded, and the worst joints by name.
+    """
+    if parity.holds:
+        return
+    joints = skeleton(recipe.skeleton).joints
+    worst = ", ".join(f"{joints[joint]} of crop {crop} by {px:.2f} px" for crop, joint, px in parity.moved[:_SHOWN])
+    raise GateError(
+        f"{name}: the artefact differs from the network: logits by {parity.logit_error:.1e} of their spread (budget "
+        f"{LOGIT_BUDGET:g}), {len(parity.moved)} of {parity.joints} joints moved{': ' + worst if worst else ''}, scores by "
+        f"{parity.score_error:.1e} (budget {parity.score_budget:.1e})",
+        cure="Nothing was written. Check the weights (amfac-info FILE); report it if they are sound.",
+    )
+
+
+def normalised(crops: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float32]:
+    """Crops (N,H,W,3) uint8 BGR -> (N,3,H,W) float32 RGB as the network takes them, computed in float64 and rounded once."""
+    rgb = crops[..., ::-1].astype(np.float64) / 255
+    planes = ((rgb - recipe.mean) / recipe.std).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(planes, np.float32)
+
+
+def generated_crops(recipe: Recipe, count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Crops (count,H,W,3) uint8 that no photo is needed for: white noise, smooth noise of several grains, and flat ones."""
+    random = np.random.default_rng(seed)
+    height, width = recipe.crop.height, recipe.crop.width
+    makers: list[Callable[[], NDArray[np.uint8]]] = [
+        lambda: random.integers(0, 256, (height, width, 3), np.uint8),
+        lambda: _smooth(random, height, width, grain=8),
+        lambda: _smooth(random, height, width, grain=32),
+        lambda: np.broadcast_to(random.integers(0, 256, 3, np.uint8), (height, width, 3)),
+    ]
+    return np.stack([makers[index % len(makers)]() for index in range(count)])
+
+
+def _smooth(random: np.random.Generator, height: int, width: int, grain: int) -> NDArray[np.uint8]:
+    """Noise on a coarse grid, interpolated linearly along both axes."""
+    coarse = random.uniform(0, 255, (height // grain + 2, width // grain + 2, 3))
+    for axis, size in ((0, height), (1, width)):
+        place = np.arange(size) / grain
+        low = place.astype(int)
+        part = (place - low).reshape([-1 if index == axis else 1 for index in range(3)])
+        coarse = np.take(coarse, low, axis) * (1 - part) + np.take(coarse, low + 1, axis) * part
+    return coarse.round().astype(np.uint8)
+
+
+def _relative_error(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    spread = float(np.ptp(reference)) or 1.0
+    error = float(np.abs(reference.astype(np.float64) - found).max())
+    return error / spread
+
+
+def _is_clear(logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(N,K): whether the best bin of (N,K,bins) leads the second one by more than twice the tolerance."""
+    best = np.partition(logits, -2, axis=-1)[..., -2:]
+    return best[..., 1] - best[..., 0] > 2 * LOGIT_BUDGET * np.ptp(logits)
