@@ -103,8 +103,8 @@ class SimccCode:
         """
         places = self._bins_of(points)
         half = 0.5
-        within: NDArray[np.bool_] = ((places >= -half) & (places <= np.array(self.bins) - half)).all(axis=-1)
-        return within
+        within = (places >= -half) & (places <= np.array(self.bins) - half)
+        return np.asarray(within.all(axis=-1))
 
     def decode(
         self, x_logits: NDArray[np.float32], y_logits: NDArray[np.float32], temperature: float = 1.0
@@ -154,7 +154,8 @@ class SimccCode:
         return (places + 0.5) * self.split_ratio - 0.5 if self.bin_centres else places * self.split_ratio
 
     def _pixels_of(self, bins: NDArray[np.intp]) -> NDArray[np.float64]:
-        return (bins + 0.5) / self.split_ratio - 0.5 if self.bin_centres else bins / self.split_ratio
+        places = bins.astype(np.float64)
+        return (places + 0.5) / self.split_ratio - 0.5 if self.bin_centres else places / self.split_ratio
 
 
 _KINDS = ("gaussian", "one-hot", "smoothed")

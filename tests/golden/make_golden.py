@@ -73,7 +73,8 @@ def codes() -> list[dict[str, Any]]:
             np.round(4 * np.cos(np.arange(bins) * 1.1 - peak), 3)
             for bins, peak in zip(code.bins, (5.2, 3.1), strict=True)
         )
-        keypoints, scores = code.decode(*(axis.astype(np.float32)[None, None] for axis in (x, y)), temperature=1.5)
+        logits = [axis.astype(np.float32)[None, None] for axis in (x, y)]
+        keypoints, scores = code.decode(logits[0], logits[1], temperature=1.5)
         entries.append(
             {
                 "width": 8,
