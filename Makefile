@@ -1,0 +1,119 @@
+# make demo: the main job on a real picture.   make test: every quality tool and every test.
+# Both need a Python of 3.10 or newer with venv and pip; another one than python3 is named by PYTHON=python3.12.
+# On Linux the plain torch brings CUDA (gigabytes). Where pip is also shown PyTorch's index of CPU builds
+# (PIP_EXTRA_INDEX_URL=... make demo), it takes the CPU build of the same release.
+
+PYTHON ?= python3
+PYTHON_FLOOR ?= python3.10
+PYTEST_ARGS ?= -n auto --dist=loadfile
+
+VENV := .venv
+RUN := $(VENV)/bin
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
+INSTALLED := $(VENV)/.installed
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test check tests test-310 package clean
+
+help:
+	@echo "make demo      install into $(VENV), export a model, run it on a photo, measure it; results in demo-out/"
+	@echo "make test      the same environment: all quality tools, then all tests"
+	@echo "make check     the quality tools alone          make tests     the tests alone"
+	@echo "make test-310  the board's tests on Python 3.10, where one is found"
+	@echo "make package   wheel and source archive into dist/"
+	@echo "make clean     remove what the others made"
+
+# -------------------------------------------------------------------------------------------------------- environment
+
+# Made again when what it installs changes; the package itself is installed in place.
+$(INSTALLED): pyproject.toml requirements/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "make: Python 3.10 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	    echo "  Name one that is: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.11" >&2; exit 3; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	    echo "make: $(PYTHON) can't make a virtual environment." >&2; \
+	    echo "  On Debian and Ubuntu: apt install python3-venv" >&2; exit 3; }
+	@echo "installing into $(VENV); the first time takes some minutes" >&2
+	@$(RUN)/python $(PIP_INSTALL) -e ".[export,dev]"
+	@touch $@
+
+# --------------------------------------------------------------------------------------------------------------- demo
+
+DEMO := demo-out
+MODEL := amfacpose-r18-256x256
+# A released checkpoint if there is one; else fresh weights, whose joints mean nothing.
+RELEASED := $(firstword $(wildcard export/checkpoints/$(MODEL)*.safetensors))
+CHECKPOINT := $(or $(RELEASED),$(DEMO)/$(MODEL).pth)
+ENGINE := $(DEMO)/$(basename $(notdir $(CHECKPOINT))).cpu.fp32.onnx
+PHOTO := .make/astronaut.png
+
+demo: $(INSTALLED) $(PHOTO)
+	@mkdir -p $(DEMO)
+	@$(if $(RELEASED),,$(RUN)/python -m amfac_edge.networks.fresh $(MODEL) --seed 0 --out $(CHECKPOINT))
+	$(RUN)/amfac-export $(CHECKPOINT) --target cpu --out $(DEMO)
+	$(RUN)/amfac-run --engine $(ENGINE) --source $(PHOTO) --boxes full \
+	    --save $(DEMO)/astronaut.jpg --results $(DEMO)/results.json
+	$(RUN)/amfac-bench $(ENGINE)
+	@echo
+	@echo "The model that runs:  $(ENGINE)  (and its manifest, .json beside it)"
+	@echo "The annotated photo:  $(DEMO)/astronaut.jpg"
+	@echo "The joints as data:   $(DEMO)/results.json"
+	@$(if $(RELEASED),,echo "The weights are fresh ones (seed 0, never trained): the joints are drawn where such a network puts them.")
+	@echo "Photo: Eileen Collins, NASA, public domain; astronaut.png as scikit-image ships it."
+
+# One file out of a pinned wheel that is not installed.
+$(PHOTO): | $(INSTALLED)
+	@mkdir -p $(@D)
+	@$(RUN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	    --python-version 3.11 --dest $(@D) scikit-image==0.26.0
+	@$(RUN)/python -c 'import glob, hashlib, sys, zipfile; \
+	    photo = zipfile.ZipFile(glob.glob("$(@D)/scikit_image-*.whl")[0]).read("skimage/data/astronaut.png"); \
+	    known = hashlib.sha256(photo).hexdigest().startswith("88431cd9653ccd53"); \
+	    open("$@", "wb").write(photo) if known else sys.exit("make: astronaut.png is not the picture that was expected")'
+	@rm -f $(@D)/scikit_image-*.whl
+
+# --------------------------------------------------------------------------------------------------------------- test
+
+test: check tests
+
+check: $(INSTALLED)
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/basedpyright
+	$(RUN)/lint-imports
+	$(RUN)/deptry .
+	$(RUN)/validate-pyproject pyproject.toml
+
+tests: $(INSTALLED)
+	$(RUN)/python -m pytest $(PYTEST_ARGS)
+
+# What a JetPack 6 board runs, on its Python: no torch here. onnx only builds the tests' own files.
+FLOOR := .make/venv-310
+LEAN_TESTS := $(filter-out tests/networks tests/graph tests/pipeline tests/cli tests/house, \
+    $(patsubst %/,%,$(sort $(dir $(wildcard tests/*/test_*.py)))))
+
+test-310:
+	@if $(PYTHON_FLOOR) --version >/dev/null 2>&1; then $(MAKE) --no-print-directory $(FLOOR)/.tested; else \
+	    echo "test-310 was skipped: no $(PYTHON_FLOOR) here; the floor was only checked statically"; fi
+
+$(FLOOR)/.tested: .FORCE $(FLOOR)/.installed
+	$(FLOOR)/bin/python -m pytest $(PYTEST_ARGS) -m "not gpu and not jetson" $(LEAN_TESTS)
+
+$(FLOOR)/.installed: pyproject.toml requirements/constraints.txt
+	@$(PYTHON_FLOOR) -m venv $(FLOOR)
+	@$(FLOOR)/bin/python $(PIP_INSTALL) -e ".[cpu]" onnx hypothesis pytest pytest-randomly pytest-socket \
+	    pytest-timeout pytest-xdist
+	@touch $@
+
+.PHONY: .FORCE
+.FORCE:
+
+# ------------------------------------------------------------------------------------------------------------ package
+
+package: $(INSTALLED)
+	$(RUN)/python -m build --no-isolation --outdir dist
+	$(RUN)/check-wheel-contents dist/*.whl
+
+clean:
+	rm -rf $(VENV) .make build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
