@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -131,13 +132,20 @@ def test_what_the_estimator_says_of_itself(markers: ModuleType, tmp_path: Path) 
         assert estimator.settings.threads == 1
 
 
-def test_the_stages_are_timed(markers: ModuleType, tmp_path: Path) -> None:
-    frame, boxes, _ = _scene(markers, 40)
-    with PoseEstimator(markers.write_artefact(tmp_path / "m.onnx")) as estimator:
-        poses, times = estimator.timed(frame, boxes)
-    assert len(poses) == 40
-    assert min(times) > 0
-    assert times.network_ms == max(times)
+def test_the_stages_are_timed(markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = _NeverRuns(markers.write_artefact(tmp_path / "m.onnx"))
+
+    def slow(_: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        time.sleep(0.02)
+        return np.zeros((1, 17, 2), np.float32), np.ones((1, 17), np.float32)
+
+    monkeypatch.setattr(session, "run", slow)
+    started = time.perf_counter()
+    times = PoseEstimator.over(session).timed(np.zeros((90, 120, 3), np.uint8), [(0, 0, 9, 9)])[1]
+    assert times.crop_ms > 0
+    assert times.network_ms >= 20
+    assert times.decode_ms > 0
+    assert sum(times) <= (time.perf_counter() - started) * 1e3
 
 
 def test_a_closed_estimator_says_so(markers: ModuleType, tmp_path: Path) -> None:

@@ -1,0 +1,21 @@
+"""The loop of an app: frames and boxes in, poses out to whoever listens."""
+
+from __future__ import annotations
+
+from amfac_edge.live.boxes import BoxSource, FullFrame, PeopleBoxes
+from amfac_edge.live.boxfile import BoxFile
+from amfac_edge.live.loop import PosedFrame, Tally, posed_frames
+from amfac_edge.live.results import CocoResults, PoseLines, pose_line
+
+__all__ = [
+    "BoxFile",
+    "BoxSource",
+    "CocoResults",
+    "FullFrame",
+    "PeopleBoxes",
+    "PoseLines",
+    "PosedFrame",
+    "Tally",
+    "pose_line",
+    "posed_frames",
+]

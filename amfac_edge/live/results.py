@@ -1,0 +1,124 @@
+"""Poses for programs: pose lines while it runs, COCO results at the end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from amfac_edge.files import write_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import TextIO
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from amfac_edge.live.loop import PosedFrame
+
+__all__ = ["CocoResults", "PoseLines", "pose_line"]
+
+_PERSON = 1
+# A thousandth of a pixel is far below what any network resolves; scores of untrained networks are small.
+_PIXEL_DIGITS, _SCORE_DIGITS = 3, 6
+
+
+def pose_line(posed: PosedFrame) -> dict[str, Any]:
+    """A frame's poses as one JSON object.
+
+    Returns:
+        `frame` (its number in the source, from 0), `name` (of the picture or video), `time` (seconds) and `people`,
+        each with `id` (its number in the frame, from 1), `box` [x1, y1, x2, y2], `score` and `keypoints`
+        [[x, y, score], ...], in frame pixels. Without people, `people` is [].
+    """
+    poses = posed.poses
+    return {
+        "frame": posed.frame.index,
+        "name": posed.frame.name,
+        "time": round(posed.frame.time, 6),
+        "people": [
+            {
+                "id": person + 1,
+                "box": _rounded(poses.boxes[person], _PIXEL_DIGITS),
+                "score": round(float(posed.person_scores[person]), _SCORE_DIGITS),
+                "keypoints": _joints(posed, person),
+            }
+            for person in range(len(poses))
+        ],
+    }
+
+
+class PoseLines:
+    """Writes a pose line for each frame, at once, so that a program behind a pipe can follow."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def add(self, posed: PosedFrame) -> None:
+        """Write the line of a frame."""
+        self._stream.write(json.dumps(pose_line(posed), allow_nan=False) + "\n")
+        self._stream.flush()
+
+
+class CocoResults:
+    """Collects a COCO results list and writes it when its `with` block ends well.
+
+    A block that ends in an error or an interruption leaves the old file as it was: a list of half of the pictures can't
+    be told from a whole one. `image_id` is the data set's number of the picture, else the number that is its name, else
+    the frame's number in its source; pictures have their `file_name` too.
+
+    Args:
+        path: of the JSON file.
+        video: whether the frames are those of a video.
+    """
+
+    def __init__(self, path: Path, *, video: bool) -> None:
+        self._path = path
+        self._video = video
+        self._entries: list[dict[str, Any]] = []
+
+    def add(self, posed: PosedFrame) -> None:
+        """Collect the people of a frame."""
+        named = {"image_id": self._image_id(posed)} | ({} if self._video else {"file_name": posed.frame.name})
+        for person, (x1, y1, x2, y2) in enumerate(posed.poses.boxes.tolist()):
+            self._entries.append(
+                named
+                | {
+                    "category_id": _PERSON,
+                    "bbox": [round(value, _PIXEL_DIGITS) for value in (x1, y1, x2 - x1, y2 - y1)],
+                    "keypoints": [number for joint in _joints(posed, person) for number in joint],
+                    "score": round(float(posed.person_scores[person]), _SCORE_DIGITS),
+                }
+            )
+
+    def __enter__(self) -> CocoResults:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        if kind is None:
+            rows = ",\n".join(json.dumps(entry, allow_nan=False) for entry in self._entries)
+            write_bytes(self._path, f"[\n{rows}\n]\n".encode())
+
+    def _image_id(self, posed: PosedFrame) -> int:
+        if self._video:
+            return posed.frame.index
+        if posed.image_id is not None:
+            return posed.image_id
+        stem = posed.frame.name.rpartition(".")[0]
+        return int(stem) if stem.isascii() and stem.isdecimal() else posed.frame.index
+
+
+def _joints(posed: PosedFrame, person: int) -> list[list[float]]:
+    """[x, y, score] of each joint."""
+    points, scores = posed.poses.keypoints[person].tolist(), posed.poses.scores[person].tolist()
+    return [
+        [round(x, _PIXEL_DIGITS), round(y, _PIXEL_DIGITS), round(score, _SCORE_DIGITS)]
+        for (x, y), score in zip(points, scores, strict=True)
+    ]
+
+
+def _rounded(values: NDArray[np.float32], digits: int) -> list[float]:
+    return [round(value, digits) for value in values.tolist()]
