@@ -1,0 +1,167 @@
+"""amfac-export: a checkpoint, or anybody's SimCC ONNX, becomes a checked artefact for one or more targets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from amfac_edge.artefact import BatchRange, manifest_path
+from amfac_edge.cli.command import CommandParser, Steps, run_command
+from amfac_edge.errors import FrameError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from amfac_edge.declared.recipe import Recipe
+    from amfac_edge.declared.target import Target
+    from amfac_edge.pipeline import Exported, Source
+
+__all__ = ["main"]
+
+_MOST_PICTURES = 32
+_EXAMPLES = """examples:
+  amfac-export model.pth --target cpu
+  amfac-export model.pth --target cpu,orin-nano --out artefacts
+  amfac-export rtmpose-s.onnx --target cpu            (any network with simcc_x and simcc_y)
+  amfac-export author.pth --recipe mine.toml --key-map renames.toml --target cpu
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return run_command("amfac-export", lambda: _export(_parser().parse_args(argv)), argv)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser("amfac-export", __doc__, epilog=_EXAMPLES)
+    parser.add_argument("input", metavar="INPUT", type=Path, help="checkpoint (.pth, .pt, .safetensors) or .onnx")
+    parser.add_argument(
+        "--target", required=True, metavar="T[,T...]", help="name, alias or TOML; auto for this machine"
+    )
+    parser.add_argument("--recipe", metavar="R", help="name or TOML, where the file doesn't tell its recipe")
+    parser.add_argument("--key-map", type=Path, metavar="TOML", help="renames an author's checkpoint keys")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "int8", "auto"), help="this version writes fp32")
+    parser.add_argument(
+        "--batch", metavar="N", help="persons in a call: N, MIN-MAX or MIN:OPT:MAX (default: the target's)"
+    )
+    parser.add_argument("--opset", type=int, choices=(19, 17), default=19, help="17 is for TensorRT 8.6 (JetPack 6.0)")
+    parser.add_argument("--raw-logits", action="store_true", help="also write the raw twin: image -> simcc_x, simcc_y")
+    parser.add_argument("--parity-images", type=Path, metavar="DIR", help="real pictures for the parity check as well")
+    parser.add_argument(
+        "--out", type=Path, default=Path(), metavar="DIR", help="folder for the artefacts (default: here)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    # What can be refused cheaply is refused before torch is loaded.
+    from amfac_edge.machine.this_machine import targets_for
+
+    targets = targets_for(arguments.target)
+    batch = BatchRange.parse(arguments.batch) if arguments.batch else None
+    from amfac_edge.pipeline import ExportRequest, export_artefacts, read_source
+    from amfac_edge.pipeline.exporting import STAGES, check_precision
+
+    check_precision(arguments.precision)
+    steps = Steps(1 + len(STAGES) * len(targets))
+    steps(f"reading {arguments.input}")
+    source = read_source(arguments.input, recipe=arguments.recipe, key_map=arguments.key_map)
+    for remark in source.remarks:
+        _say(f"      {remark}")
+    request = ExportRequest(
+        out=arguments.out,
+        precision=arguments.precision,
+        batch=batch,
+        opset=arguments.opset,
+        raw_logits=arguments.raw_logits,
+        crops=_crops(arguments.parity_images, source.recipe) if arguments.parity_images else [],
+    )
+    exported = export_artefacts(source, targets, request, stage=steps)
+    if arguments.json:
+        print(json.dumps({"artefacts": [_as_json(one) for one in exported]}))
+    for one, target in zip(exported, targets, strict=True):
+        _report(one, target, source)
+    return 0
+
+
+def _crops(folder: Path, recipe: Recipe) -> list[NDArray[np.uint8]]:
+    """The pictures of `folder`, each cropped as a whole to (H,W,3) uint8 BGR: for the parity check."""
+    from amfac_edge.cameras import open_source
+    from amfac_edge.keypoints import crop_affines, warp_crops
+
+    crops = []
+    for _, frame in zip(range(_MOST_PICTURES), open_source(str(folder)), strict=False):
+        height, width = frame.image.shape[:2]
+        box = np.array([[0, 0, width - 1, height - 1]], np.float64)
+        crop = np.empty((1, recipe.crop.height, recipe.crop.width, 3), np.uint8)
+        warp_crops(frame.image, crop_affines(box, recipe.crop), crop)
+        crops.append(crop[0])
+    if not crops:
+        raise FrameError(f"{folder}: no pictures for the parity check", cure="Give a folder of .jpg or .png files.")
+    return crops
+
+
+def _as_json(exported: Exported) -> dict[str, object]:
+    manifest = exported.manifest
+    return {
+        "path": str(exported.path),
+        "manifest": str(manifest_path(exported.path)),
+        "raw_path": str(exported.raw_path) if exported.raw_path else None,
+        "target": manifest.target,
+        "precision": manifest.precision,
+        "batch": str(manifest.batch),
+        "recipe": manifest.recipe.name,
+        "sha256": manifest.digests["artefact"],
+        "trained": manifest.trained,
+        "parity": dict(manifest.parity),
+        "simplification": exported.simplification.as_json(),
+    }
+
+
+def _report(exported: Exported, target: Target, source: Source) -> None:
+    manifest, path = exported.manifest, exported.path
+    parity = manifest.parity
+    size = path.stat().st_size / 1e6
+    macs = sum(layer.macs for layer in manifest.layers) / 1e9
+    _say(f"\n{path}  ({size:.1f} MB, {macs:.2f} GMACs, manifest {manifest_path(path).name})")
+    if not exported.simplification.applied:
+        _say(f"  not simplified: {exported.simplification.reason}")
+    _say(
+        f"  parity on {parity['crops']} crops: logits within {parity['logit_error']:.1e} of their spread "
+        f"(budget {parity['logit_budget']:g}), {parity['moved']} of {parity['joints']} joints moved"
+    )
+    if source.trained is False:
+        _say("  untrained weights: the joints that it finds mean nothing")
+    for line in _next_commands(path, target):
+        _say(line)
+
+
+def _next_commands(path: Path, target: Target) -> list[str]:
+    if target.kind == "cpu":
+        return [
+            "  next:",
+            f"    amfac-run --engine {path} --source photo.jpg --save joints.jpg",
+            f"    amfac-bench {path}",
+            f"    amfac-info {path}",
+        ]
+    return [
+        "  This version builds no TensorRT plans; the graph is in TensorRT's form and nobody has seen it run on the board.",
+        f"  next, on the {target.title} (TensorRT 8.6 to 10.x):",
+        f"    trtexec --onnx={path.name} --fp16 --saveEngine={path.name.removesuffix('.onnx')}.plan",
+    ]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
