@@ -27,7 +27,7 @@ def test_every_array_has_a_shape(sources: list[Path], tree: Path) -> None:
         for function, about in _public_functions(ast.parse(source.read_text()))
         if _arrays(function) and not SHAPE.search(about)
     ]
-    assert lacking == []
+    assert not lacking, "\n".join(lacking)
 
 
 def test_every_alias_of_an_array_has_a_shape(sources: list[Path]) -> None:
