@@ -1,6 +1,22 @@
 """The papers' networks as torch modules, one figure one file, and safe checkpoint loading."""
 
 from amfac_edge.networks.building import build_network
+from amfac_edge.networks.checkpoint import (
+    LoadedCheckpoint,
+    describe_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    weights_digest,
+)
 from amfac_edge.networks.counting import Complexity, count_complexity
 
-__all__ = ["Complexity", "build_network", "count_complexity"]
+__all__ = [
+    "Complexity",
+    "LoadedCheckpoint",
+    "build_network",
+    "count_complexity",
+    "describe_checkpoint",
+    "load_checkpoint",
+    "save_checkpoint",
+    "weights_digest",
+]

@@ -20,9 +20,9 @@ __all__ = ["AdaptiveFeaturePyramid"]
 class AdaptiveFeaturePyramid(nn.Module):
     """The four stages' maps, each brought to one width and to the last one's size, gated, and fused.
 
-    "Upsampled to the size of F4" in the paper is a down-sampling of the first three, since stage 4 is the smallest; only
-    that agrees with the printed parameters. The fusion's batch-norm and Mish are ours: without them its 1x1 convolution and
-    the final one would be one linear map.
+    "Upsampled to the size of F4" in the paper is a down-sampling of the first three, since stage 4 is the smallest;
+    only that agrees with the printed parameters. The fusion's batch-norm and Mish are ours: without them its 1x1
+    convolution and the final one would be one linear map.
     """
 
     def __init__(self, stage_channels: Sequence[int], width: int, dgcb_reduction: int | None) -> None:

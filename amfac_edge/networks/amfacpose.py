@@ -42,7 +42,9 @@ class AmfacPose(nn.Module):
         self.stem = _stem(fields)
         self.stages = _stages(fields)
         reduction = fields.dgcb_reduction if fields.dgcb else None
-        self.pyramid = AdaptiveFeaturePyramid(fields.stage_channels, fields.afpn_width, reduction) if fields.afpn else None
+        self.pyramid = (
+            AdaptiveFeaturePyramid(fields.stage_channels, fields.afpn_width, reduction) if fields.afpn else None
+        )
         in_channels = fields.afpn_width * len(fields.stage_channels) if fields.afpn else fields.stage_channels[-1]
         out_channels = joints * fields.embedding
         self.final = nn.Conv2d(in_channels, out_channels, fields.final_kernel, padding=fields.final_kernel // 2)
@@ -67,7 +69,7 @@ class AmfacPose(nn.Module):
 
 
 class AttentiveBlock(nn.Module):
-    """A basic residual block of two depthwise separable convolutions, with its attention: (B,C,H,W) -> (B,C',H/s,W/s)."""
+    """A basic residual block of two depthwise separable convolutions and its attention: (B,C,H,W) -> (B,C',H/s,W/s)."""
 
     def __init__(self, fields: AmfacPoseNetwork, in_channels: int, channels: int, stride: int, *, last: bool) -> None:
         super().__init__()
@@ -117,7 +119,7 @@ def _separable(fields: AmfacPoseNetwork, in_channels: int, channels: int, stride
     """Depthwise 3x3, then pointwise 1x1, without an activation between them (3.1.2)."""
     depthwise = conv_norm(in_channels, in_channels, 3, stride, groups=in_channels)
     if not fields.depthwise_norm:
-        depthwise = depthwise[:1]
+        del depthwise[1]
     return nn.Sequential(depthwise, conv_norm(in_channels, channels, 1))
 
 

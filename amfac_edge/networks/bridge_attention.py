@@ -1,7 +1,7 @@
 """Efficient Bridge Attention: EBA-PRNetCC 3.2, Figure 4, equations 1 to 3.
 
-Algorithm 2 of the paper omits the matrix that brings the C/r squeezed entries back to C; it is here, since the weights need
-C entries and the printed parameters include it.
+Algorithm 2 of the paper omits the matrix that brings the C/r squeezed entries back to C; it is here, since the weights
+need C entries and the printed parameters include it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ class BridgeAttention(nn.Module):
         super().__init__()
         squeezed = max(channels // reduction, 1)
         self.squeezes = nn.ModuleList(
-            nn.Sequential(nn.Linear(bridged, squeezed, bias=False), nn.BatchNorm1d(squeezed)) for bridged in bridged_channels
+            nn.Sequential(nn.Linear(bridged, squeezed, bias=False), nn.BatchNorm1d(squeezed))
+            for bridged in bridged_channels
         )
         self.activation = nn.Mish()
         self.generate = nn.Linear(squeezed, channels, bias=False)
 
     def forward(self, bridged: Sequence[Tensor]) -> Tensor:
         """Maps (B,Ci,Hi,Wi) -> weights (B,C,1,1)."""
-        squeezed = [squeeze(features.mean(dim=(2, 3))) for squeeze, features in zip(self.squeezes, bridged, strict=True)]
+        squeezed = [
+            squeeze(features.mean(dim=(2, 3))) for squeeze, features in zip(self.squeezes, bridged, strict=True)
+        ]
         integrated = torch.stack(squeezed).sum(dim=0)
         return self.generate(self.activation(integrated)).sigmoid()[:, :, None, None]

@@ -11,8 +11,8 @@ __all__ = ["CoordConv2d"]
 class CoordConv2d(nn.Module):
     """A 3x3 convolution that also sees where it is: (B,C,H,W) -> (B,C',H/s,W/s).
 
-    Two channels are appended to the input, `scale_x * X + shift_x` and `scale_y * Y + shift_y`, where X and Y run from -1 to 1
-    over the columns and rows, endpoints included. The four numbers are learnt; they start at 1, 0, 1, 0.
+    Two channels are appended to the input, `scale_x * X + shift_x` and `scale_y * Y + shift_y`, where X and Y run from
+    -1 to 1 over the columns and rows, endpoints included. The four numbers are learnt; they start at 1, 0, 1, 0.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
@@ -25,9 +25,9 @@ class CoordConv2d(nn.Module):
 
     def coordinates(self, height: int, width: int) -> Tensor:
         """The two appended channels, (1,2,height,width)."""
-        options = {"dtype": self.scale_x.dtype, "device": self.scale_x.device}
-        columns = self.scale_x * torch.linspace(-1, 1, width, **options) + self.shift_x
-        rows = self.scale_y * torch.linspace(-1, 1, height, **options) + self.shift_y
+        dtype, device = self.scale_x.dtype, self.scale_x.device
+        columns = self.scale_x * torch.linspace(-1, 1, width, dtype=dtype, device=device) + self.shift_x
+        rows = self.scale_y * torch.linspace(-1, 1, height, dtype=dtype, device=device) + self.shift_y
         return torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)])[None]
 
     def forward(self, features: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """Parameters and multiply-accumulates, counted as the papers count them.
 
-The papers print multiply-accumulates as "GFLOPs". Convolutions and linear layers count; batch-norm, activations, pooling,
-resizing and gating products don't. EBA-PRNetCC's printed figure leaves its transposed convolutions out as well.
+The papers print multiply-accumulates as "GFLOPs". Convolutions and linear layers count; batch-norm, activations,
+pooling, resizing and gating products don't. EBA-PRNetCC's printed figure leaves its transposed convolutions out too.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -50,7 +51,8 @@ def count_complexity(network: nn.Module, recipe: Recipe) -> Complexity:
         counts["all"] += macs
         counts["transposed"] += macs if isinstance(layer, nn.ConvTranspose2d) else 0
 
-    network = network.to("meta").eval()
+    # A copy, since `to` moves a module in place and the caller's weights would be gone.
+    network = copy.deepcopy(network).to("meta").eval()
     hooks = [layer.register_forward_hook(count) for layer in network.modules() if isinstance(layer, _COUNTED)]
     with torch.no_grad():
         network(torch.empty(1, 3, recipe.crop.height, recipe.crop.width, device="meta"))

@@ -75,7 +75,11 @@ class BridgedBlock(nn.Module):
             outputs = [width, width]
         else:
             outputs = [width, width, width * _EXPANSION]
-            convs = [conv_norm(in_channels, width, 1), conv_norm(width, width, 3, stride), conv_norm(width, outputs[-1], 1)]
+            convs = [
+                conv_norm(in_channels, width, 1),
+                conv_norm(width, width, 3, stride),
+                conv_norm(width, outputs[-1], 1),
+            ]
             self.convs = nn.ModuleList(convs)
         self.out_channels = outputs[-1]
         self.activations = nn.ModuleList(nn.Mish() for _ in outputs)

@@ -11,10 +11,11 @@ __all__ = ["MlpHead", "SlpHead", "conv_norm"]
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size up to its stride, without bias, and its batch-norm: (B,C,H,W) -> (B,C',H/s,W/s)."""
-    conv = nn.Conv2d(
-        in_channels, out_channels, kernel, stride, padding=(kernel - 1) // 2, groups=groups, bias=False
-    )
+    """A convolution without bias, padded so that only its stride changes the size, and its batch-norm.
+
+    (B,C,H,W) -> (B,C',H/s,W/s).
+    """
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=(kernel - 1) // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 

@@ -11,8 +11,8 @@ class SpatialChannelRefinement(nn.Module):
     """`X * Xc * Xs`: (B,C,H,W) -> (B,C,H,W).
 
     Xc = sigmoid(BN(Conv1D(pool(X)))) gates channels, a convolution along the channel axis without reduction;
-    Xs = sigmoid(BN(depthwise3x3(X))) gates places. BN of the channel gate is over the C channels, which with one value a
-    channel needs a training batch of at least two.
+    Xs = sigmoid(BN(depthwise3x3(X))) gates places. BN of the channel gate is over the C channels, which with one value
+    a channel needs a training batch of at least two.
     """
 
     def __init__(self, channels: int, kernel: int) -> None:

@@ -1,0 +1,338 @@
+"""Checkpoints: safe loading from any usual layout, and saving with everything that a reader needs inside the file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from amfac_edge.declared.reading import reading
+from amfac_edge.declared.recipe import Recipe, recipe_from_json
+from amfac_edge.errors import CheckpointError, InputError, MissingExtraError
+from amfac_edge.files import atomic_file, write_bytes
+from amfac_edge.keypoints import skeleton
+from amfac_edge.networks.building import build_network
+from amfac_edge.networks.checkpoint_file import (
+    BLOCK_KEY,
+    CheckpointFile,
+    printable,
+    read_checkpoint_file,
+    unwrapped_names,
+)
+from amfac_edge.networks.checkpoint_fit import fitting_recipes, inferred_recipe, misfit, require_fit
+from amfac_edge.networks.key_map import load_key_map, rename_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["LoadedCheckpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint", "weights_digest"]
+
+SCHEMA = "amfac-checkpoint/1"
+_WEIGHT_TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_BATCH_COUNT = "num_batches_tracked"
+_TORCH_SUFFIXES = (".pth", ".pt")
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A checkpoint that was read and checked.
+
+    Attributes:
+        network: float32, in eval mode, on the CPU; owns its memory.
+        recipe: what the network was built by.
+        sha256: of the file, in hex.
+        trained: what the file says of its weights; None where it says nothing.
+        metadata: `weights` (the entry of the file that they were taken from), `recipe_from` ("file", "argument" or
+            "weights"), `weights_sha256`, and what else the file says of itself (`version`, a `score_calibration`, ...).
+    """
+
+    network: nn.Module
+    recipe: Recipe
+    sha256: str
+    trained: bool | None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Our own facts in a file, checked."""
+
+    recipe: Recipe | None = None
+    trained: bool | None = None
+    weights_sha256: str = ""
+    rest: dict[str, Any] = field(default_factory=dict)
+
+
+def load_checkpoint(path: Path, *, recipe: Recipe | None = None, key_map: Path | None = None) -> LoadedCheckpoint:
+    """Read a checkpoint, find its recipe, and build its network. Nothing in the file is executed.
+
+    The recipe is `recipe` if it is given, else the one in the file, else the one declared recipe that fits; names and
+    shapes must fit exactly in each case. Half-precision weights become float32.
+
+    Args:
+        path: a state dict, alone or within the usual wrappings, of torch.save or safetensors.
+        recipe: overrides the one in the file.
+        key_map: TOML that renames an author's keys (docs/networks.md).
+
+    Raises:
+        CheckpointError: can't be read, holds code, fits no recipe, or has weights that are no numbers.
+        DeclaredError: the key map is faulty.
+    """
+    file = read_checkpoint_file(path)
+    tensors = _checked_tensors(file, key_map)
+    block = _read_block(file, recipe_matters=recipe is None)
+    found, recipe_from = _found_recipe(file, tensors, recipe, block)
+    digest = weights_digest(tensors)
+    if block.weights_sha256 and key_map is None and digest != block.weights_sha256:
+        raise CheckpointError(
+            f"{path}: its weights are not those that were saved: the digest {block.weights_sha256[:16]} doesn't match",
+            cure="Copy the file again; if the weights were changed on purpose, save them with save_checkpoint.",
+        )
+    network = _filled_network(found, tensors, where=str(path))
+    facts = {**block.rest, "weights": file.entry, "recipe_from": recipe_from, "weights_sha256": digest}
+    return LoadedCheckpoint(network, found, file.sha256, block.trained, facts)
+
+
+def save_checkpoint(
+    path: Path,
+    network: nn.Module,
+    recipe: Recipe,
+    *,
+    trained: bool | None,
+    extra: Mapping[str, Any] | None = None,
+) -> str:
+    """Write a network's weights with their recipe, skeleton, digest and the package's version; atomic.
+
+    The same weights and facts give the same bytes.
+
+    Args:
+        path: ends with .pth, .pt or .safetensors, which decides the format.
+        network: may be wrapped by DataParallel or torch.compile.
+        recipe: must fit the network.
+        trained: False for weights that were never trained, so that what is made from them can say so; None if unknown.
+        extra: further facts, JSON-able, such as a `score_calibration`; they come back in `LoadedCheckpoint.metadata`.
+
+    Returns:
+        The SHA-256 of the weights.
+
+    Raises:
+        CheckpointError: the network is not the recipe's.
+        InputError: another suffix, or `extra` is not JSON-able.
+        OutputError: the place can't be written to.
+    """
+    state = unwrapped_names(dict(network.state_dict()), where=str(path))
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items() if isinstance(value, Tensor)}
+    require_fit(_shapes(tensors), recipe, where=str(path), said_by="that it was to be saved with")
+    digest = weights_digest(tensors)
+    block: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": _version(),
+        "recipe": recipe.as_json(),
+        "skeleton": {"name": recipe.skeleton, "joints": list(skeleton(recipe.skeleton).joints)},
+        "trained": trained,
+        "weights_sha256": digest,
+        **(extra or {}),
+    }
+    _write(path, tensors, block)
+    return digest
+
+
+def describe_checkpoint(path: Path) -> dict[str, Any]:
+    """What a file is, as JSON: for people who have a checkpoint and don't know of what.
+
+    Keys: kind, format, path, sha256, weights (the entry that they lie in), tensors, parameters, types, trained,
+    version, weights_sha256, recipe (the name in the file), recipes (declared ones that fit), misfit (the differences
+    from the recipe in the file; empty where it fits or there is none), keys (name -> shape).
+
+    Raises:
+        CheckpointError: can't be read, holds code, or has entries that are no weights.
+    """
+    file = read_checkpoint_file(path)
+    tensors = _checked_tensors(file, None)
+    block = _read_block(file, recipe_matters=True)
+    shapes = _shapes(tensors)
+    with _as_checkpoint_error(path):
+        difference = str(misfit(shapes, block.recipe)) if block.recipe is not None else ""
+    counted = [
+        tensor.numel()
+        for name, tensor in tensors.items()
+        if not name.endswith((_BATCH_COUNT, "running_mean", "running_var"))
+    ]
+    return {
+        "kind": "checkpoint",
+        "format": file.kind,
+        "path": str(path),
+        "sha256": file.sha256,
+        "weights": file.entry,
+        "tensors": len(tensors),
+        "parameters": sum(counted),
+        "types": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}),
+        "trained": block.trained,
+        "version": block.rest.get("version"),
+        "weights_sha256": weights_digest(tensors),
+        "recipe": None if block.recipe is None else block.recipe.name,
+        "recipes": [recipe.name for recipe in fitting_recipes(shapes)],
+        "misfit": difference.strip(),
+        "keys": {printable(name): list(shape) for name, shape in shapes.items()},
+    }
+
+
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, sorted by name, in hex: the same weights have one in any file."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _checked_tensors(file: CheckpointFile, key_map: Path | None) -> dict[str, Tensor]:
+    """The entries under our names, each known to be a plain tensor of a type that can be weights."""
+    entries = file.entries
+    if key_map is not None:
+        entries = rename_entries(entries, load_key_map(key_map), where=str(file.path))
+    faults = [
+        f"{printable(name)} is {fault}" for name, value in entries.items() if (fault := _tensor_fault(name, value))
+    ]
+    if faults:
+        raise CheckpointError(
+            f"{file.path}: {len(faults)} of its entries can't be weights: {', '.join(faults[:_SHOWN])}",
+            cure="Save the plain float weights, before any quantization; a key map's `drop` leaves entries out "
+            "(docs/networks.md).",
+        )
+    tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if claimed > file.path.stat().st_size:
+        raise CheckpointError(
+            f"{file.path}: its tensors claim {claimed:,} bytes, more than the whole file",
+            cure="Save them as contiguous tensors that share no memory.",
+        )
+    return tensors
+
+
+def _tensor_fault(name: str, value: object) -> str:
+    if not isinstance(value, Tensor):
+        return f"of the type {type(value).__name__}, not a tensor"
+    if value.is_nested or value.layout != torch.strided:
+        return "a sparse or nested tensor"
+    if value.is_quantized:
+        return "a quantized tensor"
+    if value.device.type != "cpu":
+        return "a tensor without data"
+    if value.dtype not in ((torch.int64, *_WEIGHT_TYPES) if name.endswith(_BATCH_COUNT) else _WEIGHT_TYPES):
+        return f"of the type {str(value.dtype).removeprefix('torch.')}"
+    return ""
+
+
+def _read_block(file: CheckpointFile, *, recipe_matters: bool) -> _Block:
+    """Check our own facts; a faulty recipe among them is passed over where another one was given."""
+    if file.block is None:
+        return _Block()
+    with _as_checkpoint_error(file.path):
+        with reading(file.block, where=BLOCK_KEY) as table:
+            schema = table.text("schema")
+            if schema and schema != SCHEMA:
+                table.fault("schema", f"{schema!r} is not {SCHEMA}; a newer amfac-edge wrote it, or another program")
+            trained = table.flag("trained") if table.raw("trained") is not None else None
+            digest = table.text("weights_sha256", default="")
+            raw_recipe = table.raw("recipe")
+            rest = table.rest()
+        recipe = None
+        if raw_recipe is not None and recipe_matters:
+            recipe = recipe_from_json(raw_recipe, where=f"{BLOCK_KEY}.recipe")
+    return _Block(recipe, trained, digest, rest)
+
+
+def _found_recipe(
+    file: CheckpointFile, tensors: Mapping[str, Tensor], given: Recipe | None, block: _Block
+) -> tuple[Recipe, str]:
+    where = str(file.path)
+    if given is not None:
+        require_fit(_shapes(tensors), given, where=where, said_by="that was given")
+        return given, "argument"
+    if block.recipe is not None:
+        with _as_checkpoint_error(file.path):
+            require_fit(_shapes(tensors), block.recipe, where=where, said_by="in the file itself")
+        return block.recipe, "file"
+    return inferred_recipe(_shapes(tensors), where=where), "weights"
+
+
+def _filled_network(recipe: Recipe, tensors: Mapping[str, Tensor], *, where: str) -> nn.Module:
+    with torch.device("meta"):
+        network = build_network(recipe)
+    network = network.to_empty(device="cpu")
+    state = network.state_dict()
+    with torch.no_grad():
+        for name, value in state.items():
+            # What may be absent is the count of training batches only.
+            value.copy_(tensors[name].reshape(value.shape)) if name in tensors else value.zero_()
+    bad = [
+        f"{name} ({count} of {value.numel()})" for name, value in state.items() if (count := _bad_numbers(name, value))
+    ]
+    if bad:
+        raise CheckpointError(
+            f"{where}: {len(bad)} of its tensors have NaN, infinity or a negative variance: {', '.join(bad[:_SHOWN])}",
+            cure="The training diverged, or the file is damaged: take an earlier checkpoint.",
+        )
+    return network.eval()
+
+
+def _bad_numbers(name: str, value: Tensor) -> int:
+    good = value.isfinite()
+    if name.endswith("running_var"):
+        good &= value >= 0
+    return int(value.numel() - good.sum())
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+@contextlib.contextmanager
+def _as_checkpoint_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except InputError as error:
+        cure = "Name the right recipe with --recipe, or save the weights again."
+        raise CheckpointError(f"{path}: {error.problem}", cure=cure) from None
+
+
+def _write(path: Path, tensors: dict[str, Tensor], block: dict[str, Any]) -> None:
+    try:
+        facts = json.dumps(block, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: its extra facts are not JSON: {error}", cure="Use plain numbers, texts and lists."
+        ) from None
+    if path.suffix in _TORCH_SUFFIXES:
+        with atomic_file(path) as temporary, temporary.open("wb") as stream:
+            torch.save({"state_dict": tensors, BLOCK_KEY: json.loads(facts)}, stream)
+    elif path.suffix == ".safetensors":
+        try:
+            from safetensors.torch import save  # noqa: PLC0415 - only this kind of file needs it
+        except ImportError:
+            raise MissingExtraError.of("safetensors", "export", use=f"writing {path.name}") from None
+        write_bytes(path, save(tensors, metadata={BLOCK_KEY: facts, "format": "pt"}))
+    else:
+        raise InputError(
+            f"{path}: no checkpoint format has the suffix {path.suffix or '(none)'}",
+            cure="Name the file .pth, .pt or .safetensors.",
+        )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("amfac-edge")
+    except metadata.PackageNotFoundError:
+        return "0+checkout"  # run from a source tree that was never installed
