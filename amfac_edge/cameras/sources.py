@@ -155,7 +155,8 @@ class _Video:
         self._path = path
         with self._capture() as (cv2, capture):
             width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-            check_size(str(path), int(height), int(width))
+            # A backend may know the size with the first frame only.
+            check_size(str(path), max(1, int(height)), max(1, int(width)))
             if not capture.read()[0]:
                 raise FrameError(f"{path}: the video has no frame that can be read", cure=_SOURCE_CURE)
             self.fps = _positive(capture.get(cv2.CAP_PROP_FPS))

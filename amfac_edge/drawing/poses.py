@@ -84,7 +84,7 @@ def _unit(image: Bgr) -> float:
 
 
 def _line_width(box: NDArray[np.floating], unit: float) -> int:
-    x1, y1, x2, y2 = np.nan_to_num(np.asarray(box, dtype=np.float64))
+    x1, y1, x2, y2 = np.clip(np.nan_to_num(np.asarray(box, dtype=np.float64)), -_FARTHEST, _FARTHEST)
     return round(float(np.clip(max(x2 - x1, y2 - y1) / 90, unit, 4 * unit)))
 
 

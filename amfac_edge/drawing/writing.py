@@ -41,10 +41,10 @@ def write_picture(path: Path, image: Bgr) -> None:
     cv2 = load_opencv("writing pictures")
     frame = checked_frame(image)
     try:
-        done, content = cv2.imencode(suffix, frame)
+        content = cv2.imencode(suffix, frame)[1]
     except cv2.error:
-        done, content = False, None
-    if not done:
+        content = b""
+    if len(content) == 0:
         size = f"{frame.shape[1]}x{frame.shape[0]}"
         raise OutputError(
             f"{path}: OpenCV can't write {size} pixels as {suffix}", cure="Use .png, which takes any size."

@@ -64,7 +64,7 @@ def inverse_affines(affines: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         (N, 2, 3) float64.
     """
-    linear = np.linalg.inv(affines[:, :, :2])
+    linear = np.linalg.inv(affines[:, :, :2]).astype(np.float64, copy=False)
     return np.concatenate([linear, -linear @ affines[:, :, 2:]], axis=2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amfac_edge.errors import MissingExtraError
+from amfac_edge.errors import MachineError, MissingExtraError
 
 __all__ = ["load_opencv"]
 
@@ -17,9 +17,15 @@ def load_opencv(use: str) -> Any:  # noqa: ANN401 - OpenCV's stubs differ betwee
 
     Raises:
         MissingExtraError: it is not installed.
+        MachineError: it is installed and can't be loaded, for want of a system library most often.
     """
     try:
         import cv2
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingExtraError.of("opencv-python", "cpu", use=use) from error
+    except ImportError as error:
+        raise MachineError(
+            f"{use} needs OpenCV, which is installed and can't be loaded: {error}",
+            cure="Install the library that it names, or put opencv-python-headless in the place of opencv-python.",
+        ) from error
     return cv2

@@ -50,8 +50,11 @@ def test_sixteen_bits_are_seen(suffix: str) -> None:
     assert picture_header(content).bits == 16
 
 
-def test_a_float_tiff_has_32_bits() -> None:
-    assert picture_header(bytes(cv2.imencode(".tiff", np.zeros((5, 7, 3), np.float32))[1])).bits == 32
+def test_bits_that_lie_outside_their_tag_are_found() -> None:
+    tags = [(256, 3, 1, 7), (257, 3, 1, 5), (258, 3, 3, 100)]
+    header = b"II*\x00" + struct.pack("<IH", 8, 3) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    content = header.ljust(100, b"\x00") + struct.pack("<HHH", 32, 32, 32)
+    assert picture_header(content).bits == 32
 
 
 def test_a_big_endian_tiff() -> None:

@@ -134,8 +134,11 @@ def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path: Path, suffix:
 
 
 def test_a_float_tiff_is_refused(tmp_path: Path) -> None:
+    tags = [(256, 3, 1, 7), (257, 3, 1, 5), (258, 3, 1, 32), (339, 3, 1, 3)]
+    path = tmp_path / "a.tiff"
+    path.write_bytes(b"II*\x00" + struct.pack("<IH", 8, 4) + b"".join(struct.pack("<HHII", *tag) for tag in tags))
     with pytest.raises(FrameError, match=r"a\.tiff: 32 bits a channel; at most 16 are read"):
-        read_picture(saved(tmp_path / "a.tiff", PICTURE.astype(np.float32)))
+        read_picture(path)
 
 
 def test_absent_files_and_folders(tmp_path: Path) -> None:

@@ -131,17 +131,44 @@ def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
         open_source(path)
 
 
-def test_frames_without_time_stamps_are_timed_by_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Altered:
+    """OpenCV's capture with one answer changed. Not a subclass: OpenCV 5.0 crashes when one is collected."""
+
     real = cv2.VideoCapture
 
-    class Silent:
-        # Not a subclass: OpenCV 5.0 crashes when a subclass of its classes is collected.
-        def __init__(self, path: str) -> None:
-            self._capture = real(path)
+    def __init__(self, path: str) -> None:
+        self._capture = self.real(path)
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._capture, name)
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._capture, name)
 
+
+def test_a_video_too_large_to_be_unpacked_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Huge(Altered):
+        read = None
+
+        def get(self, prop: int) -> float:
+            return 30_000.0 if prop == cv2.CAP_PROP_FRAME_WIDTH else float(self._capture.get(prop))
+
+    path = video(tmp_path / "clip.mp4")
+    monkeypatch.setattr(cv2, "VideoCapture", Huge)
+    with pytest.raises(FrameError, match=r"clip\.mp4: 30000x48 pixels are too many"):
+        open_source(path)
+
+
+def test_a_video_whose_first_frame_is_broken_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Altered):
+        def read(self) -> tuple[bool, None]:
+            return False, None
+
+    path = video(tmp_path / "clip.mp4")
+    monkeypatch.setattr(cv2, "VideoCapture", Broken)
+    with pytest.raises(FrameError, match=r"clip\.mp4: the video has no frame that can be read"):
+        open_source(path)
+
+
+def test_frames_without_time_stamps_are_timed_by_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(Altered):
         def get(self, prop: int) -> float:
             return 0.0 if prop == cv2.CAP_PROP_POS_MSEC else float(self._capture.get(prop))
 
@@ -171,6 +198,17 @@ def test_nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FrameError, match=message):
         open_source(uri)
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = picture(tmp_path / "a.png", 3)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    with pytest.raises(FrameError, match=r"a\.png: can't be read: Permission denied"):
+        open_source(path)
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
