@@ -1,0 +1,78 @@
+"""Machines that were never there: file trees under a temporary root, and folders of packages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class FakeRoot:
+    """A file system to read a machine from."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, path: str, content: str | bytes) -> FakeRoot:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return self
+
+    def device_tree(self, *compatible: str, model: str = "NVIDIA Jetson") -> FakeRoot:
+        names = "\0".join((*compatible, "nvidia,tegra234")) + "\0"
+        return self.write("proc/device-tree/compatible", names).write("proc/device-tree/model", model + "\0")
+
+    def l4t(self, release: str) -> FakeRoot:
+        major, _, revision = release.partition(".")
+        line = f"# R{major} (release), REVISION: {revision}, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: x\n"
+        return self.write("etc/nv_tegra_release", line + "# KERNEL_VARIANT: oot\n")
+
+    def nvpmodel(self, modes: list[tuple[int, str]], current: int) -> FakeRoot:
+        conf = "".join(f"< POWER_MODEL ID={number} NAME={name} >\nCPU_ONLINE CORE_0 1\n" for number, name in modes)
+        self.write("etc/nvpmodel.conf", f"# comment\n{conf}< PM_CONFIG DEFAULT=0 >\n")
+        return self.write("var/lib/nvpmodel/status", f"pmode:{current:04} fmode:quiet\n")
+
+    def gpu_clock(self, folder: str, *hertz: int) -> FakeRoot:
+        for which, value in zip(("cur", "min", "max"), hertz, strict=True):
+            self.write(f"sys/class/devfreq/{folder}/{which}_freq", f"{value}\n")
+        return self
+
+    def nvidia_smi(self, output: str, code: int = 0) -> FakeRoot:
+        self.write("usr/bin/nvidia-smi", f"#!/bin/sh\ncat <<'END'\n{output}\nEND\nexit {code}\n")
+        (self.root / "usr/bin/nvidia-smi").chmod(0o755)
+        return self
+
+
+@pytest.fixture
+def fake_root(tmp_path: Path) -> FakeRoot:
+    root = tmp_path / "root"
+    root.mkdir()
+    return FakeRoot(root)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Callable[..., list[str]]:
+    """Makes a folder of packages: `site(onnx="1.19", ...)`; a dash is written as two underscores."""
+
+    def make(*bare: str, **versions: str) -> list[str]:
+        modules = {"opencv": "cv2", "onnxruntime": "onnxruntime", "cuda": "cuda", "tensorrt_rtx": "tensorrt_rtx"}
+        folder = tmp_path / "site"
+        for key, version in versions.items():
+            name = key.replace("__", "-")
+            record = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+            record.mkdir(parents=True)
+            (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            module = modules.get(name.split("-")[0], name.replace("-", "_"))
+            (folder / module).mkdir(exist_ok=True)
+            (folder / module / "__init__.py").touch()
+        for module in bare:
+            (folder / module).mkdir(parents=True, exist_ok=True)
+            (folder / module / "__init__.py").touch()
+        return [str(folder)]
+
+    return make
