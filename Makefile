@@ -29,8 +29,8 @@ help:
 
 # Made again when what it installs changes; the package itself is installed in place.
 $(INSTALLED): pyproject.toml requirements/constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-	    echo "make: Python 3.10 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	    echo "make: Python 3.10 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo absent)." >&2; \
 	    echo "  Name one that is: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.11" >&2; exit 3; }
 	@$(PYTHON) -m venv $(VENV) || { \
 	    echo "make: $(PYTHON) can't make a virtual environment." >&2; \
