@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amfac_edge.artefact import BatchRange, manifest_path
+from amfac_edge.artefact import OPSETS, TENSORRT_8_OPSET, BatchRange, check_precision, manifest_path
+from amfac_edge.cameras import open_source
 from amfac_edge.cli.command import CommandParser, Steps, run_command
 from amfac_edge.errors import FrameError
+from amfac_edge.keypoints import crop_affines, warp_crops
+from amfac_edge.machine.this_machine import targets_for
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from amfac_edge.artefact import Manifest
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.declared.target import Target
     from amfac_edge.pipeline import Exported, Source
@@ -51,7 +55,9 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--batch", metavar="N", help="persons in a call: N, MIN-MAX or MIN:OPT:MAX (default: the target's)"
     )
-    parser.add_argument("--opset", type=int, choices=(19, 17), default=19, help="17 is for TensorRT 8.6 (JetPack 6.0)")
+    parser.add_argument(
+        "--opset", type=int, choices=OPSETS, default=OPSETS[0], help="17 is for TensorRT 8.6 (JetPack 6.0)"
+    )
     parser.add_argument("--raw-logits", action="store_true", help="also write the raw twin: image -> simcc_x, simcc_y")
     parser.add_argument("--parity-images", type=Path, metavar="DIR", help="real pictures for the parity check as well")
     parser.add_argument(
@@ -63,14 +69,11 @@ def _parser() -> CommandParser:
 
 def _export(arguments: argparse.Namespace) -> int:
     # What can be refused cheaply is refused before torch is loaded.
-    from amfac_edge.machine.this_machine import targets_for
-
     targets = targets_for(arguments.target)
     batch = BatchRange.parse(arguments.batch) if arguments.batch else None
-    from amfac_edge.pipeline import ExportRequest, export_artefacts, read_source
-    from amfac_edge.pipeline.exporting import STAGES, check_precision
-
     check_precision(arguments.precision)
+    from amfac_edge.pipeline import STAGES, ExportRequest, export_artefacts, read_source  # noqa: PLC0415 - loads torch
+
     steps = Steps(1 + len(STAGES) * len(targets))
     steps(f"reading {arguments.input}")
     source = read_source(arguments.input, recipe=arguments.recipe, key_map=arguments.key_map)
@@ -94,9 +97,6 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _crops(folder: Path, recipe: Recipe) -> list[NDArray[np.uint8]]:
     """The pictures of `folder`, each cropped as a whole to (H,W,3) uint8 BGR: for the parity check."""
-    from amfac_edge.cameras import open_source
-    from amfac_edge.keypoints import crop_affines, warp_crops
-
     crops = []
     for _, frame in zip(range(_MOST_PICTURES), open_source(str(folder)), strict=False):
         height, width = frame.image.shape[:2]
@@ -135,16 +135,17 @@ def _report(exported: Exported, target: Target, source: Source) -> None:
     if not exported.simplification.applied:
         _say(f"  not simplified: {exported.simplification.reason}")
     _say(
-        f"  parity on {parity['crops']} crops: logits within {parity['logit_error']:.1e} of their spread "
-        f"(budget {parity['logit_budget']:g}), {parity['moved']} of {parity['joints']} joints moved"
+        f"  parity on {parity['crops']} crops: logits within {parity['logit_error']:.1e} of their spread (budget "
+        f"{parity['logit_budget']:g}), {parity['moved']} of {parity['joints']} joints moved"
     )
     if source.trained is False:
         _say("  untrained weights: the joints that it finds mean nothing")
-    for line in _next_commands(path, target):
+    for line in _next_commands(exported, target):
         _say(line)
 
 
-def _next_commands(path: Path, target: Target) -> list[str]:
+def _next_commands(exported: Exported, target: Target) -> list[str]:
+    path = exported.path
     if target.kind == "cpu":
         return [
             "  next:",
@@ -152,11 +153,22 @@ def _next_commands(path: Path, target: Target) -> list[str]:
             f"    amfac-bench {path}",
             f"    amfac-info {path}",
         ]
+    tensorrt = "8.6 to 10.x" if exported.manifest.extra["opset"] <= TENSORRT_8_OPSET else "10.x"
+    plan = path.name.replace(f".{exported.manifest.precision}.", ".fp16.", 1).removesuffix(".onnx") + ".plan"
     return [
-        "  This version builds no TensorRT plans; the graph is in TensorRT's form and nobody has seen it run on the board.",
-        f"  next, on the {target.title} (TensorRT 8.6 to 10.x):",
-        f"    trtexec --onnx={path.name} --fp16 --saveEngine={path.name.removesuffix('.onnx')}.plan",
+        "  This version builds no TensorRT plans. The graph is in TensorRT's form; nobody has seen it run there.",
+        f"  next, on the {target.title} with TensorRT {tensorrt}:",
+        f"    trtexec --onnx={path.name} --fp16 --saveEngine={plan}{_trtexec_shapes(exported.manifest)}",
     ]
+
+
+def _trtexec_shapes(manifest: Manifest) -> str:
+    """The optimisation profile in trtexec's words; nothing for a fixed batch."""
+    batch, crop = manifest.batch, manifest.recipe.crop
+    if batch.is_fixed:
+        return ""
+    sizes = {"min": batch.minimum, "opt": batch.optimum, "max": batch.maximum}
+    return "".join(f" --{name}Shapes=crops:{size}x{crop.height}x{crop.width}x3" for name, size in sizes.items())
 
 
 def _say(text: str) -> None:

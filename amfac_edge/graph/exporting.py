@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import onnx
 import torch
 
+from amfac_edge.artefact import OPSETS, TENSORRT_8_OPSET
 from amfac_edge.errors import ModelFileError
 from amfac_edge.graph.onnx_values import opset_of
 
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
     from amfac_edge.artefact import BatchRange
     from amfac_edge.declared.recipe import Recipe
 
-__all__ = ["IR_VERSION", "OPSETS", "RAW_INPUT", "RAW_OUTPUTS", "onnx_from_network"]
+__all__ = ["IR_VERSION", "RAW_INPUT", "RAW_OUTPUTS", "onnx_from_network"]
 
 IR_VERSION = 10
-OPSETS = (19, 17)
-_LEGACY_OPSET = 17
 RAW_INPUT = "image"
 RAW_OUTPUTS = ("simcc_x", "simcc_y")
 
@@ -46,7 +45,7 @@ def onnx_from_network(network: nn.Module, recipe: Recipe, *, batch: BatchRange, 
     """
     example = torch.zeros(batch.optimum if batch.is_fixed else 2, 3, recipe.crop.height, recipe.crop.width)
     with _quiet():
-        if opset == _LEGACY_OPSET:
+        if opset == TENSORRT_8_OPSET:
             model = _legacy_export(network, example, batch)
         else:
             model = _dynamo_export(network, example, batch, opset)
@@ -85,7 +84,7 @@ def _legacy_export(network: nn.Module, example: torch.Tensor, batch: BatchRange)
         (example,),
         buffer,
         dynamo=False,
-        opset_version=_LEGACY_OPSET,
+        opset_version=TENSORRT_8_OPSET,
         input_names=[RAW_INPUT],
         output_names=list(RAW_OUTPUTS),
         dynamic_axes=None if batch.is_fixed else {name: {0: "N"} for name in names},

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DTYPES", "attribute", "constant_values", "opset_of", "shape_of", "without_nodes"]
 
-DTYPES = {
+DTYPES: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.FLOAT16: "float16",
     onnx.TensorProto.UINT8: "uint8",

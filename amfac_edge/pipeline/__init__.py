@@ -1,6 +1,9 @@
-"""Checkpoint or ONNX -> artefact for a target: the stages in order, each with its check, and nothing kept that fails one."""
+"""Checkpoint or ONNX -> artefact for a target.
 
-from amfac_edge.pipeline.exporting import Exported, ExportRequest, export_artefacts
+The stages in order, each with its check, and nothing kept that fails one.
+"""
+
+from amfac_edge.pipeline.exporting import STAGES, Exported, ExportRequest, export_artefacts
 from amfac_edge.pipeline.sources import Source, read_source
 
-__all__ = ["ExportRequest", "Exported", "Source", "export_artefacts", "read_source"]
+__all__ = ["STAGES", "ExportRequest", "Exported", "Source", "export_artefacts", "read_source"]

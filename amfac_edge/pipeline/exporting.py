@@ -1,7 +1,7 @@
 """The stages of an export, in order: raw graph, target's form, contract, simplification, parity, files.
 
-Each stage says what it needs and what it promises; the last one before the files is the parity gate, so what is written has
-been compared with the network that it was made from.
+The last one before the files is the parity gate, so that what is written has been compared with the network that it was
+made from.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from amfac_edge.artefact import BatchRange, Manifest, TensorSpec, manifest_path
-from amfac_edge.errors import InputError
+from amfac_edge.artefact import OPSETS, PRECISION, BatchRange, Manifest, TensorSpec, check_precision, manifest_path
 from amfac_edge.files import atomic_files, sha256_of, writable_folder
 from amfac_edge.graph.contract import crop_graph
 from amfac_edge.graph.costs import layer_costs
-from amfac_edge.graph.exporting import IR_VERSION, OPSETS
-from amfac_edge.graph.onnx_values import DTYPES, shape_of
+from amfac_edge.graph.exporting import IR_VERSION
+from amfac_edge.graph.onnx_values import DTYPES, opset_of, shape_of
 from amfac_edge.graph.parity import Parity, check_parity, compare, generated_crops, normalised
 from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
 from amfac_edge.graph.simplifying import simplified
@@ -39,16 +38,10 @@ if TYPE_CHECKING:
     from amfac_edge.graph.simplifying import Simplification
     from amfac_edge.pipeline.sources import Source
 
-__all__ = ["STAGES", "ExportRequest", "Exported", "check_precision", "export_artefacts"]
+__all__ = ["STAGES", "ExportRequest", "Exported", "export_artefacts"]
 
 STAGES = ("graph", "simplification", "parity", "files")
 _GENERATED_CROPS = 8
-_PRECISION = "fp32"
-_OTHER_PRECISIONS = {
-    "fp16": "TensorRT 8.6 to 10.x builds FP16 from the FP32 graph: trtexec --onnx=FILE --fp16 --saveEngine=FILE.plan",
-    "int8": "export without --precision for the FP32 graph",
-    "auto": "export without --precision for the FP32 graph",
-}
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,7 @@ def export_artefacts(
 
 def _export(source: Source, target: Target, request: ExportRequest, stage: Callable[[str], None]) -> Exported:
     batch = request.batch or BatchRange.parse(target.default_batch)
-    stage(f"{target.name}: {source.recipe.name} to ONNX opset {request.opset}, batch {batch}")
+    stage(f"{target.name}: the graph of {source.recipe.name}, batch {batch}")
     raw = source.model.raw_graph(batch, request.opset)
     raw.ir_version = min(raw.ir_version, IR_VERSION)
     if target.kind == "cpu":
@@ -122,31 +115,21 @@ def _export(source: Source, target: Target, request: ExportRequest, stage: Calla
     model, simplification = simplified(crop_graph(raw, source.recipe))
     stage(f"{target.name}: parity with the network itself")
     parity = _parity(source, raw, model, request.crops)
-    name = f"{source.path.stem}.{target.name}.{_PRECISION}"
+    name = f"{source.path.stem}.{target.name}.{PRECISION}"
     if str(batch) != target.default_batch:
         name += f".b{str(batch).replace(':', '-')}"
     path = request.out / f"{name}.onnx"
     check_parity(parity, source.recipe, name=path.name)
     stage(f"{target.name}: writing {path}")
-    evidence = parity.as_json() | {"reference": "the network itself, FP32, without rewrites", "engine": _engine()}
+    evidence = parity.as_json() | {
+        "reference": "the network itself, FP32, without rewrites",
+        "engine": f"onnxruntime {_version('onnxruntime')}, CPU",
+    }
     described = _Description(source, target, batch, evidence, simplification)
     raw_path = request.out / f"{name}.raw.onnx" if request.raw_logits else None
     if raw_path is not None:
         _write(raw, raw_path, described, "raw")
     return Exported(path, _write(model, path, described, "crops"), raw_path, simplification)
-
-
-def check_precision(precision: str | None) -> None:
-    """Refuse a precision that this version can't write, before any work is spent.
-
-    Raises:
-        InputError: another one than "fp32".
-    """
-    if precision not in (None, _PRECISION):
-        raise InputError(
-            f"precision {precision} is not in this version, which writes FP32 graphs",
-            cure=_OTHER_PRECISIONS.get(str(precision), "Give --precision fp32, or leave it out."),
-        )
 
 
 def _parity(source: Source, raw: ModelProto, model: ModelProto, crops: Sequence[NDArray[np.uint8]]) -> Parity:
@@ -192,7 +175,7 @@ def _write(model: ModelProto, path: Path, described: _Description, input_kind: s
     source = described.source
     facts = {
         "target": described.target.name,
-        "precision": _PRECISION,
+        "precision": PRECISION,
         "input_kind": input_kind,
         "batch": described.batch,
         "recipe": source.recipe,
@@ -202,7 +185,7 @@ def _write(model: ModelProto, path: Path, described: _Description, input_kind: s
         "parity": described.parity,
         "layers": layer_costs(model),
         "trained": source.trained,
-        "extra": {"simplification": described.simplification.as_json()} if input_kind == "crops" else {},
+        "extra": {"opset": opset_of(model), **_simplification(described, input_kind)},
     }
     inside = Manifest(**facts, digests=source.digests)  # type: ignore[arg-type]
     model.graph.name = f"amfac {source.recipe.name}"
@@ -217,19 +200,21 @@ def _write(model: ModelProto, path: Path, described: _Description, input_kind: s
     return manifest
 
 
+def _simplification(described: _Description, input_kind: str) -> dict[str, Any]:
+    return {"simplification": described.simplification.as_json()} if input_kind == "crops" else {}
+
+
 def _tensor(value: ValueInfoProto) -> TensorSpec:
     return TensorSpec(value.name, DTYPES[value.type.tensor_type.elem_type], shape_of(value))
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("amfac-edge", "torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    names = ("amfac-edge", "torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
+    return {"python": platform.python_version()} | {name: _version(name) for name in names}
 
 
-def _engine() -> str:
-    return f"onnxruntime {_versions()['onnxruntime']}, CPU"
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

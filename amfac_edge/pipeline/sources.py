@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from amfac_edge.artefact import manifest_from_metadata
+from amfac_edge.artefact import TENSORRT_8_OPSET, manifest_from_metadata
 from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.errors import InputError, ModelFileError
 from amfac_edge.files import sha256_of
@@ -106,6 +106,7 @@ def _onnx_source(path: Path, stated: Recipe | None) -> Source:
             cure="Export the checkpoint that it was made from, or its raw twin (--raw-logits).",
         )
     raw = raw_simcc_graph(model, where=str(path))
+    remarks: tuple[str, ...]
     if manifest is not None:
         recipe, remarks = stated or manifest.recipe, (f"recipe {manifest.recipe.name}, from the file",)
     else:
@@ -117,12 +118,12 @@ def _onnx_source(path: Path, stated: Recipe | None) -> Source:
 
 def _assumptions(recipe: Recipe, opset: int) -> tuple[str, ...]:
     crop = recipe.crop
-    return (
-        f"a SimCC network from elsewhere: {crop.height}x{crop.width}, {recipe.skeleton}, opset {opset}",
-        "assumed, since an ONNX doesn't say it: RGB, ImageNet mean and std, padding "
-        f"{crop.padding:g}, MMPose's crop, bins at b/{recipe.split_ratio:g}, T = {recipe.temperature:g}; "
-        "another model needs a recipe of its own (--recipe FILE.toml)",
+    found = f"a SimCC network from elsewhere: {crop.height}x{crop.width}, {recipe.skeleton}, opset {opset}"
+    assumed = (
+        f"assumed, since an ONNX doesn't say it: RGB, ImageNet mean and std, padding {crop.padding:g}, MMPose's crop, "
+        f"bins at b/{recipe.split_ratio:g}, T = {recipe.temperature:g}; --recipe FILE.toml says otherwise"
     )
+    return found, assumed
 
 
 class _TorchModel:
@@ -152,7 +153,7 @@ class _OnnxModel:
     def raw_graph(self, batch: BatchRange, opset: int) -> ModelProto:
         """The graph as it is, at its own opset; only a dynamic batch axis is given its size."""
         found = opset_of(self._raw)
-        if opset == _TENSORRT_8_OPSET < found:
+        if opset == TENSORRT_8_OPSET < found:
             raise InputError(
                 f"{self._path}: opset {found} can't become {opset}", cure="Export it at that opset where it is from."
             )
@@ -187,6 +188,3 @@ def in_batches(images: NDArray[np.generic], size: int) -> Iterator[NDArray[np.ge
     for start in range(0, len(images), size):
         part = images[start : start + size]
         yield np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-
-
-_TENSORRT_8_OPSET = 17

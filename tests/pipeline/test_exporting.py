@@ -1,0 +1,195 @@
+"""A checkpoint becomes an artefact that computes the same, or nothing is left."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+from amfac_edge.artefact import BatchRange, manifest_from_metadata, manifest_path, read_manifest
+from amfac_edge.declared.target import load_target
+from amfac_edge.errors import GateError, InputError, ModelFileError, OutputError
+from amfac_edge.files import sha256_of
+from amfac_edge.graph import parity
+from amfac_edge.keypoints import SimccCode
+from amfac_edge.pipeline import STAGES, Exported, ExportRequest, Source, export_artefacts, read_source
+from amfac_edge.sessions import open_session
+from amfac_edge.sessions.raw_graph import RawGraph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def export(source: Source, out: Path, target: str = "cpu", **request: object) -> Exported:
+    made = export_artefacts(
+        source,
+        [load_target(target)],
+        ExportRequest(out=out, **request),
+        stage=lambda _line: None,  # type: ignore[arg-type]
+    )
+    return made[0]
+
+
+@pytest.fixture(scope="module")
+def source(tiny_checkpoint: Path) -> Source:
+    return read_source(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def exported(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return export(source, tmp_path_factory.mktemp("out"), raw_logits=True)
+
+
+def test_the_artefact_finds_the_networks_joints(source: Source, exported: Exported) -> None:
+    crops = parity.generated_crops(source.recipe, 5, seed=7)
+    logits = source.model.logits(parity.normalised(crops, source.recipe))
+    expected, expected_scores = SimccCode.of(source.recipe).decode(*logits, source.recipe.temperature)
+    with open_session(exported.path) as session:
+        keypoints, scores = session.run(crops)
+    # Float32 coordinates are exact halves and quarters of a pixel; scores pass through an exponential.
+    np.testing.assert_allclose(keypoints, expected, atol=1e-4)
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-4)
+
+
+def test_the_raw_twin_gives_the_logits(source: Source, exported: Exported) -> None:
+    assert exported.raw_path is not None
+    images = parity.normalised(parity.generated_crops(source.recipe, 1), source.recipe)
+    x, y = RawGraph(exported.raw_path.read_bytes(), name="raw").run({"image": images})
+    for found, expected in zip((x, y), source.model.logits(images), strict=True):
+        assert np.abs(found - expected).max() <= parity.LOGIT_BUDGET * np.ptp(expected)
+    assert read_manifest(exported.raw_path).input_kind == "raw"
+
+
+def test_names_tensors_and_versions_are_the_contract(exported: Exported) -> None:
+    assert exported.path.name == "tiny.cpu.fp32.onnx"
+    model = onnx.load(exported.path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [19]
+    assert model.ir_version == 10
+    assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["crops", "keypoints", "scores"]
+    shapes = {
+        tensor.name: (tensor.dtype, tensor.shape) for tensor in (*exported.manifest.inputs, *exported.manifest.outputs)
+    }
+    assert shapes == {
+        "crops": ("uint8", (1, 64, 48, 3)),
+        "keypoints": ("float32", (1, 17, 2)),
+        "scores": ("float32", (1, 17)),
+    }
+
+
+def test_the_cpu_form_has_no_slow_mish(exported: Exported) -> None:
+    operators = {node.op_type for node in onnx.load(exported.path).graph.node}
+    assert operators.isdisjoint({"Mish", "Softplus", "Tanh", "ReduceMean", "BatchNormalization", "Resize"})
+
+
+def test_the_manifest_tells_the_whole_story(source: Source, exported: Exported) -> None:
+    manifest = read_manifest(exported.path)
+    assert manifest == exported.manifest
+    assert manifest.digests == {"artefact": sha256_of(exported.path), "checkpoint": sha256_of(source.path)}
+    assert manifest.trained is False
+    assert manifest.recipe == source.recipe
+    assert manifest.parity["moved"] == 0
+    assert manifest.parity["logit_error"] <= manifest.parity["logit_budget"]
+    assert sum(layer.macs for layer in manifest.layers) > 0
+    assert {"amfac-edge", "torch", "onnx", "onnxsim", "onnxruntime"} <= manifest.versions.keys()
+    assert manifest.extra["simplification"]["applied"]
+    inside = manifest_from_metadata(
+        {entry.key: entry.value for entry in onnx.load(exported.path).metadata_props}, where="inside"
+    )
+    assert inside is not None
+    assert (inside.recipe, inside.target, inside.trained) == (manifest.recipe, "cpu", False)
+
+
+def test_a_second_export_is_the_same_file(source: Source, exported: Exported, tmp_path: Path) -> None:
+    assert export(source, tmp_path).manifest.digests == exported.manifest.digests
+
+
+@pytest.mark.parametrize(("batch", "name"), [("3", "tiny.cpu.fp32.b3.onnx"), ("1-4", "tiny.cpu.fp32.b1-4.onnx")])
+def test_other_batches_take_any_number_of_people(source: Source, tmp_path: Path, batch: str, name: str) -> None:
+    made = export(source, tmp_path, batch=BatchRange.parse(batch))
+    assert made.path.name == name
+    crops = parity.generated_crops(source.recipe, 5)
+    expected, _ = SimccCode.of(source.recipe).decode(
+        *source.model.logits(parity.normalised(crops, source.recipe)), source.recipe.temperature
+    )
+    with open_session(made.path) as session:
+        for count in (1, 2, 5):
+            np.testing.assert_allclose(session.run(crops[:count])[0], expected[:count], atol=1e-4)
+
+
+@pytest.mark.parametrize(("opset", "mish"), [(19, "Mish"), (17, "Softplus")])
+def test_a_board_gets_tensorrts_form(source: Source, tmp_path: Path, opset: int, mish: str) -> None:
+    made = export(source, tmp_path, "orin-nano", opset=opset)
+    assert made.path.name == "tiny.orin-nano-8.fp32.onnx"
+    assert made.manifest.extra["opset"] == opset
+    assert made.manifest.inputs[0].shape == ("N", 64, 48, 3)
+    assert mish in {node.op_type for node in onnx.load(made.path).graph.node}
+
+
+def test_over_the_budget_nothing_is_left(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = source.model.logits
+
+    def shifted(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = honest(images)
+        x[:, 9] = np.roll(x[:, 9], 5, axis=-1)
+        return x, y
+
+    monkeypatch.setattr(source.model, "logits", shifted)
+    with pytest.raises(
+        GateError, match=r"tiny\.cpu\.fp32\.onnx: the artefact differs .* left_wrist of crop \d by 2\.50 px"
+    ):
+        export(source, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_keeps_the_old_artefact(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = export(source, tmp_path)
+    before = made.path.read_bytes(), manifest_path(made.path).read_bytes()
+
+    def full(*_: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        export(source, tmp_path)
+    assert (made.path.read_bytes(), manifest_path(made.path).read_bytes()) == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_stages_are_announced_in_order(source: Source, tmp_path: Path) -> None:
+    lines: list[str] = []
+    export_artefacts(source, [load_target("cpu")], ExportRequest(out=tmp_path), stage=lines.append)
+    assert len(lines) == len(STAGES)
+    assert all(line.startswith("cpu: ") for line in lines)
+
+
+def test_an_artefact_is_no_source(exported: Exported) -> None:
+    with pytest.raises(ModelFileError, match="is an artefact of amfac-export already"):
+        read_source(exported.path)
+
+
+def test_the_raw_twin_is_a_source(source: Source, exported: Exported, tmp_path: Path) -> None:
+    assert exported.raw_path is not None
+    again = read_source(exported.raw_path)
+    assert again.recipe == source.recipe
+    made = export(again, tmp_path)
+    crops = parity.generated_crops(source.recipe, 3)
+    with open_session(made.path) as one, open_session(exported.path) as other:
+        np.testing.assert_array_equal(one.run(crops)[0], other.run(crops)[0])
+
+
+def test_a_key_map_is_for_checkpoints(exported: Exported, tmp_path: Path) -> None:
+    assert exported.raw_path is not None
+    with pytest.raises(InputError, match="an ONNX has none"):
+        read_source(exported.raw_path, key_map=tmp_path / "keys.toml")
+
+
+def test_layers_are_one_line_each(exported: Exported) -> None:
+    text = manifest_path(exported.path).read_text()
+    assert json.loads(text)["schema"] == "amfac-manifest/1"
+    rows = [line for line in text.splitlines() if line.startswith("    [")]
+    assert len(rows) == len(exported.manifest.layers)
