@@ -80,6 +80,12 @@ def test_a_size_beyond_the_form_is_named(tmp_path: Path) -> None:
         write_picture(tmp_path / "a.webp", np.zeros((1, 17_000, 3), np.uint8))
 
 
+def test_an_opencv_without_the_form_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imencode", lambda _, image, real=cv2.imencode: real(".unknown", image))
+    with pytest.raises(OutputError, match=r"OpenCV can't write 60x40 pixels as \.webp"):
+        write_picture(tmp_path / "a.webp", PICTURE)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
 def test_a_video_has_its_frames_and_its_rate(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"

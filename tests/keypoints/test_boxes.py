@@ -65,6 +65,9 @@ def test_odd_boxes_are_fine(box: tuple[float, ...]) -> None:
         ((0, 5, 10, 5), r"no area"),
         ((-20, 0, -10, 10), r"box 1 .* lies outside the frame of 640x480 pixels\n.*not of a resized one"),
         ((0, 479.5, 10, 500), r"outside the frame"),
+        ((639.5, 0, 700, 10), r"outside the frame"),
+        ((-9, 0, -0.5, 10), r"outside the frame"),
+        ((0, -9, 10, -0.5), r"outside the frame"),
         ((-1e7, 0, 10, 10), r"box 1 .* reaches beyond 1,000,000 pixels"),
     ],
 )
