@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from amfac_edge.networks.fresh import fresh_checkpoint
 
 if TYPE_CHECKING:

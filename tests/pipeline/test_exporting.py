@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import pytest
+
 from amfac_edge.artefact import BatchRange, manifest_from_metadata, manifest_path, read_manifest
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import GateError, InputError, ModelFileError, OutputError
@@ -22,14 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def export(source: Source, out: Path, target: str = "cpu", **request: object) -> Exported:
-    made = export_artefacts(
-        source,
-        [load_target(target)],
-        ExportRequest(out=out, **request),
-        stage=lambda _line: None,  # type: ignore[arg-type]
-    )
-    return made[0]
+def export(source: Source, out: Path, target: str = "cpu", **fields: Any) -> Exported:  # noqa: ANN401 - of ExportRequest
+    request = ExportRequest(out=out, **fields)
+    return export_artefacts(source, [load_target(target)], request, stage=lambda _line: None)[0]
 
 
 @pytest.fixture(scope="module")

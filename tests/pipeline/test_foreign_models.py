@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from amfac_edge.artefact import BatchRange
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import InputError, ModelFileError
@@ -14,7 +17,6 @@ from amfac_edge.keypoints import crop_affines
 from amfac_edge.pipeline import ExportRequest, export_artefacts, read_source
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions.raw_graph import RawGraph
-from onnx import TensorProto, helper, numpy_helper
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,8 +79,6 @@ def test_frame_joints_equal_decoding_by_hand(tmp_path: Path, opset: int, names: 
     boxes = np.array([[40.0, 20.0, 150.0, 190.0], [120.0, -10.0, 280.0, 150.0]])
     with PoseEstimator(export(model, tmp_path)) as estimator:
         poses = estimator(frame, boxes)
-
-    import cv2
 
     raw = RawGraph(model.read_bytes(), name="by hand", optimised=False)
     for person, (x1, y1, x2, y2) in enumerate(boxes):
