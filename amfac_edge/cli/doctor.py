@@ -51,10 +51,17 @@ def _doctor(options: argparse.Namespace) -> int:
         print(json.dumps(_as_json(machine, python, diagnosis, code), indent=2))
         return code
     print("\n".join(_table(machine, python, diagnosis)))
-    ability = diagnosis.abilities[0]
-    step = ability.cure if code else "amfac-export CHECKPOINT --target cpu"
-    print(f"\n{'To mend it' if code else 'Next'}: {step}", file=sys.stderr)
+    print(f"\n{_next_step(diagnosis)}", file=sys.stderr)
     return code
+
+
+def _next_step(diagnosis: Diagnosis) -> str:
+    run, export, *_ = diagnosis.abilities
+    if run.mark is not Mark.OK:
+        return f"To mend it: {run.cure}"
+    if export.mark is not Mark.OK:
+        return "Next: amfac-run --engine ARTEFACT.onnx --source PICTURE"
+    return "Next: amfac-export CHECKPOINT --target cpu"
 
 
 def _as_json(machine: Machine, python: Interpreter, diagnosis: Diagnosis, code: int) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""Declared facts as frozen values: recipes, targets, published tables. One reader, whose errors name file and key path."""
+"""Declared facts as frozen values: recipes, targets, published tables; every error names file and key path."""

@@ -1,4 +1,4 @@
-"""Where declared files lie: the folders `export/`, `engines/`, `calib/` and `bench/` of a checkout or of the installed package."""
+"""Where declared files lie: `export/`, `engines/`, `calib/` and `bench/`, of a checkout or of the installed package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def declared_folder(room: str) -> Path:
-    """The folder of `room` ("export", "engines", "calib", "bench"): the installed one if there is one, else the checkout's."""
+    """The folder of `room` ("export", "engines", "calib", "bench"): the installed one if any, else the checkout's."""
     installed = _PACKAGE / "_declared" / room
     return installed if installed.is_dir() else _PACKAGE.parent / room
 

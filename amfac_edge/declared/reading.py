@@ -3,8 +3,8 @@
     with reading(data, where="engines/orin-nano-8.toml") as table:
         clock = table.table("gpu").number("clock_mhz", minimum=1)
 
-Faults don't raise where they are found; they are raised together, as one `DeclaredError`, when the `with` block ends. Until
-then a faulty field has a stand-in value of the right type, so that reading can go on.
+Faults don't raise where they are found; they are raised together, as one `DeclaredError`, when the `with` block ends.
+Until then a faulty field has a stand-in value of the right type, so that reading can go on.
 """
 
 from __future__ import annotations
@@ -116,7 +116,10 @@ class Table:
 
     def optional_number(self, key: str, *, minimum: float = -math.inf) -> float | None:
         """A finite number, or None where the key is absent."""
-        return self.number(key, minimum=minimum) if key in self else self._absent(key)
+        if key in self:
+            return self.number(key, minimum=minimum)
+        self._asked.add(key)
+        return None
 
     def flag(self, key: str, *, default: bool | None = None) -> bool:
         """True or false."""
@@ -184,9 +187,6 @@ class Table:
                 self.fault(key, f"unknown key; {near_names(key, self._asked)}")
         for child in self._children:
             child.close()
-
-    def _absent(self, key: str) -> None:
-        self._asked.add(key)
 
     def _at(self, key: str) -> str:
         return f"{self._path}.{key}" if self._path else key

@@ -1,8 +1,8 @@
 """A recipe: everything that makes one pose model, as frozen values (`export/*.toml`).
 
 Axis order is height, width wherever two sizes stand together; the mean and standard deviation are RGB, of pixel values
-scaled to 0..1. `*_reduction` is how many times fewer channels a bottleneck has. What the papers leave open is a field here
-with the value that reproduces their printed parameters and GFLOPs as its default.
+scaled to 0..1. `*_reduction` is how many times fewer channels a bottleneck has. What the papers leave open is a field
+here with the value that reproduces their printed parameters and GFLOPs as its default.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from amfac_edge.declared.library import declared_names, declared_path
 from amfac_edge.declared.reading import Table, read_toml, reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = [
@@ -42,8 +43,8 @@ class CropRule:
         height: of the crop, in pixels.
         width: of the crop, in pixels.
         padding: the box is made this many times larger on both axes after it got the crop's aspect.
-        pixel_centres: true: the box's centre lands at ((W-1)/2, (H-1)/2), integers being pixel centres (ours). False: it
-            lands at (W/2, H/2), as in MMPose's `TopdownAffine` and in rtmlib.
+        pixel_centres: true: the box's centre lands at ((W-1)/2, (H-1)/2), integers being pixel centres (ours). False:
+            it lands at (W/2, H/2), as in MMPose's `TopdownAffine` and in rtmlib.
     """
 
     height: int
@@ -72,7 +73,7 @@ class AmfacPoseNetwork:
         backbone: "resnet18" or "resnet34": 2-2-2-2 or 3-4-6-3 basic blocks.
         coordconv: which of the three stem convolutions are CoordConv (3.1.1).
         depthwise_norm: batch-norm after the depthwise convolution too, not only after the pointwise one.
-        scrm: where the Spatial-Channel Refinement Module sits (3.4.2): after every "block", after every "stage", or "none".
+        scrm: where the Spatial-Channel Refinement Module sits (3.4.2): after every "block", every "stage", or "none".
         se: where Squeeze-and-Excitation sits (3.4.1), likewise.
         attention_order: which of the two comes first where both are there.
         afpn: the Adaptive Feature Pyramid Network (3.2); without it the final convolution reads the last stage.
@@ -337,4 +338,8 @@ def _whole_strides(table: Table, crop: CropRule, stride: int) -> None:
         table.fault("", f"its input {crop.height}x{crop.width} must be a multiple of {stride} on both sides")
 
 
-_NETWORKS = {"amfacpose": _read_amfacpose, "eba-prnetcc": _read_eba_prnetcc, "simcc-onnx": _read_foreign}
+_NETWORKS: dict[str, Callable[[Table, CropRule], AmfacPoseNetwork | EbaPrnetCcNetwork | ForeignNetwork]] = {
+    "amfacpose": _read_amfacpose,
+    "eba-prnetcc": _read_eba_prnetcc,
+    "simcc-onnx": _read_foreign,
+}

@@ -34,6 +34,7 @@ class Requirement:
         distribution: the name to install.
         at_least: lowest version that will do.
         below: first version that won't.
+        pinned: no version but `at_least` will do.
         instead: other distributions with the same module, which will do too.
         wrong: other distributions with the same module, which won't.
     """
@@ -42,18 +43,33 @@ class Requirement:
     distribution: str
     at_least: str
     below: str | None = None
+    pinned: bool = False
     instead: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
 
     @property
     def limits(self) -> str:
         """The versions that will do, as pip takes them: ">=12.6,<13"."""
+        if self.pinned:
+            return f"=={self.at_least}"
         return f">={self.at_least}" + (f",<{self.below}" if self.below else "")
+
+    def allows(self, version: str) -> bool:
+        """Whether `version` will do."""
+        number, least = version_number(version), version_number(self.at_least)
+        if self.pinned:
+            return number == least
+        return least <= number and (self.below is None or number < version_number(self.below))
 
 
 _NUMPY = Requirement("numpy", "numpy", "1.21")
 _ONNXRUNTIME = Requirement("onnxruntime", "onnxruntime", "1.17", instead=("onnxruntime-gpu",))
 _OPENCV = Requirement("cv2", "opencv-python", "4.5", instead=OPENCV[1:])
+_ONNXSIM = (
+    Requirement("onnxsim", "onnxsim", "0.8.1")
+    if sys.version_info >= (3, 11)
+    else Requirement("onnxsim", "onnxsim", "0.7.3", pinned=True)
+)
 _CUDA_PYTHON = Requirement("cuda", "cuda-python", "12.6")
 
 # The optional dependencies of the package as modules; "base" is what every installation has.
@@ -65,10 +81,10 @@ EXTRAS: Mapping[str, tuple[Requirement, ...]] = MappingProxyType(
             Requirement("torch", "torch", "2.9"),
             Requirement("onnx", "onnx", "1.17"),
             Requirement("onnxscript", "onnxscript", "0.5"),
-            Requirement("onnxsim", "onnxsim", "0.8.1" if sys.version_info >= (3, 11) else "0.7.3"),
+            _ONNXSIM,
             Requirement("safetensors", "safetensors", "0.4"),
         ),
-        "rtx": (Requirement("tensorrt_rtx", "tensorrt-rtx", "1.7.1.116", "1.7.1.117"), _CUDA_PYTHON, _OPENCV),
+        "rtx": (Requirement("tensorrt_rtx", "tensorrt-rtx", "1.7.1.116", pinned=True), _CUDA_PYTHON, _OPENCV),
         "cuda": (
             Requirement("tensorrt", "tensorrt", "10.3"),
             _CUDA_PYTHON,
@@ -123,11 +139,7 @@ class State:
     @property
     def fits(self) -> bool:
         """It can be imported, and its version, where it is known, is within the requirement's limits."""
-        if not self.importable or self.version is None:
-            return self.importable
-        number = version_number(self.version)
-        below = self.requirement.below
-        return version_number(self.requirement.at_least) <= number and (below is None or number < version_number(below))
+        return self.importable and (self.version is None or self.requirement.allows(self.version))
 
     def __str__(self) -> str:
         name = self.distribution or self.requirement.distribution

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NO_CARDS = Cards((), None, 0)
 ABLE = Finding(Mark.OK, "amfac-run, amfac-bench", "run an artefact on the CPU")
+EXPORT = Finding(Mark.OK, "amfac-export", "make an artefact of a checkpoint")
+NO_EXPORT = Finding(Mark.MISSING, "amfac-export", "make an artefact of a checkpoint: lacks export", "pip install torch")
 UNABLE = Finding(
     Mark.MISSING, "amfac-run, amfac-bench", "run an artefact on the CPU: lacks cpu", 'pip install "amfac-edge[cpu]"'
 )
@@ -53,14 +55,18 @@ def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         on: Machine | None = None,
         target: str | None = "cpu",
         ability: Finding = ABLE,
+        export: Finding = EXPORT,
         problems: tuple[Finding, ...] = (),
+        next_step: str = "",
     ) -> str:
         extras = (Finding(Mark.OK, "base", "numpy 1.26.4"),)
-        diagnosis = Diagnosis(target, extras, (ability,), problems)
+        diagnosis = Diagnosis(target, extras, (ability, export), problems)
         monkeypatch.setattr(doctor, "read_machine", lambda: on or machine())
         monkeypatch.setattr(doctor, "diagnose", lambda *_: diagnosis)
         assert doctor.main(arguments) == (0 if ability.mark is Mark.OK else 3)
-        return capsys.readouterr().out
+        printed = capsys.readouterr()
+        assert next_step in printed.err
+        return printed.out
 
     return run
 
@@ -89,10 +95,13 @@ def test_lines_fit_a_terminal_but_commands_stay_whole(show: Show, monkeypatch: p
     assert all(len(line) <= 70 for line in lines if "a-rather-long-name" not in line)
 
 
-def test_what_is_missing_ends_with_3_and_its_command(show: Show, capsys: pytest.CaptureFixture[str]) -> None:
-    assert 'pip install "amfac-edge[cpu]"' in show(ability=UNABLE)
-    assert doctor.main([]) == 3
-    assert capsys.readouterr().err.strip() == 'To mend it: pip install "amfac-edge[cpu]"'
+def test_what_is_missing_ends_with_3_and_its_command(show: Show) -> None:
+    assert UNABLE.cure in show(ability=UNABLE, next_step=f"To mend it: {UNABLE.cure}")
+
+
+def test_a_machine_that_works_is_told_what_to_type(show: Show) -> None:
+    show(next_step="Next: amfac-export CHECKPOINT --target cpu")
+    assert NO_EXPORT.cure in show(export=NO_EXPORT, next_step="Next: amfac-run --engine ")
 
 
 @pytest.mark.parametrize(

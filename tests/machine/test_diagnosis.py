@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amfac_edge.machine.diagnosis import Diagnosis, Finding, Mark, diagnose
-from amfac_edge.machine.packages import Interpreter, Packages
+from amfac_edge.machine.packages import EXTRAS, Interpreter, Packages
 from amfac_edge.machine.this_machine import read_machine
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 PATH = {"PATH": "/usr/bin"}
 CPU = {"numpy": "1.26.4", "onnxruntime": "1.20.0", "opencv__python": "4.10.0"}
-EXPORT = {"torch": "2.9.0", "onnx": "1.19", "onnxscript": "0.5.1", "onnxsim": "0.8.1", "safetensors": "0.6"}
+# onnxsim is another one below Python 3.11.
+ONNXSIM = next(one.at_least for one in EXTRAS["export"] if one.module == "onnxsim")
+EXPORT = {"torch": "2.9.0", "onnx": "1.19", "onnxscript": "0.5.1", "onnxsim": ONNXSIM, "safetensors": "0.6"}
 H200 = "NVIDIA H200, 9.0, 143771, 570.1.2"
 RTX = "NVIDIA GeForce RTX 4090, 8.9, 24564, 560.35.03"
 

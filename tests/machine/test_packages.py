@@ -85,19 +85,24 @@ def test_the_running_python() -> None:
     assert python.version.startswith(python.minor)
 
 
+def test_a_pinned_version_is_the_only_one() -> None:
+    tensorrt_rtx = EXTRAS["rtx"][0]
+    assert tensorrt_rtx.limits == f"=={tensorrt_rtx.at_least}"
+    assert tensorrt_rtx.allows(tensorrt_rtx.at_least)
+    assert not tensorrt_rtx.allows("99")
+
+
 @pytest.mark.parametrize(("version", "number"), [("2.13.0+cpu", (2, 13, 0)), ("1.26", (1, 26)), ("of unknown", ())])
 def test_version_numbers(version: str, number: tuple[int, ...]) -> None:
     assert version_number(version) == number
 
 
-def declared(specification: str) -> tuple[str, str, str | None] | None:
-    """Name, lowest and first refused version of a line of pyproject.toml; None for another extra or another Python."""
+def declared(specification: str) -> tuple[str, str] | None:
+    """Name and limits of a line of pyproject.toml; None for a line of another Python, or one that names an extra."""
     name, limits, marker = re.fullmatch(r"([\w-]+)(?:\[\w+\])?([^;]*)(?:;(.*))?", specification).groups()  # type: ignore[union-attr]
     if name == "amfac-edge" or (marker and ("< '3.11'" in marker) == (sys.version_info >= (3, 11))):
         return None
-    low = re.search(r"[>=]=([\d.]+)", limits)
-    high = re.search(r"<([\d.]+)", limits)
-    return name, low[1] if low else "", high[1] if high else None
+    return name, limits.strip()
 
 
 def test_the_extras_are_those_of_the_package() -> None:
@@ -106,10 +111,9 @@ def test_the_extras_are_those_of_the_package() -> None:
     extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "dev"}
     assert set(extras) == set(EXTRAS) - {"base"}
     for name, lines in {**extras, "base": [line for line in project["dependencies"] if "tomli" not in line]}.items():
-        wanted = {found[0]: found[1:] for line in lines if (found := declared(line))}
+        wanted = dict(found for line in lines if (found := declared(line)))
         known: dict[str, Requirement] = {one.distribution: one for one in EXTRAS[name]}
         assert set(known) == set(wanted), name
-        for distribution, (low, high) in wanted.items():
-            one = known[distribution]
-            assert one.at_least == (low or one.at_least), distribution
-            assert one.below == (high if "tensorrt-rtx" not in distribution else one.below), distribution
+        for distribution, limits in wanted.items():
+            # Where the package gives no lowest version, that of the base stands here.
+            assert known[distribution].limits in {limits, f">={known[distribution].at_least},{limits}"}, distribution
