@@ -103,6 +103,7 @@ def test_every_fault_of_a_table_is_named_with_its_line(tmp_path: Path) -> None:
         (b"model,input_height,input_width\nA,256,\n", 'line 2: input_width: expected a number, got ""'),
         (b"model,ap\n\xff\xfe,1\n", "not CSV text"),
         (b"model,ap\n" + b"A" * 200_000 + b",1\n", "not CSV text"),
+        (b"," * (2 << 20), "more than a CSV file can have"),
     ],
 )
 def test_a_faulty_table_is_refused(tmp_path: Path, content: bytes, fault: str) -> None:

@@ -78,6 +78,15 @@ def test_a_driver_whose_nvidia_smi_fails(fake_root: FakeRoot, version: str) -> N
     assert (cards.cards, cards.driver) == ((), "550.54.15")
 
 
+@pytest.mark.parametrize("program", ["no program at all", "#!/bin/sh\nexec sleep 60\n"])
+def test_an_nvidia_smi_that_hangs_or_is_no_program(
+    fake_root: FakeRoot, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr("amfac_edge.machine.cards._TIMEOUT_S", 0.3)
+    fake_root.nvidia_smi("").write("usr/bin/nvidia-smi", program)
+    assert read_cards(fake_root.root, PATH).cards == ()
+
+
 def test_a_card_without_a_driver_is_seen_on_the_bus(fake_root: FakeRoot) -> None:
     for slot, vendor, kind in (
         ("01", "0x10de", "0x030000"),
