@@ -5,6 +5,7 @@ from __future__ import annotations
 from amfac_edge.live.boxes import BoxSource, FullFrame, PeopleBoxes
 from amfac_edge.live.boxfile import BoxFile
 from amfac_edge.live.loop import PosedFrame, Tally, posed_frames
+from amfac_edge.live.overlay import Overlay
 from amfac_edge.live.results import CocoResults, PoseLines, pose_line
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "BoxSource",
     "CocoResults",
     "FullFrame",
+    "Overlay",
     "PeopleBoxes",
     "PoseLines",
     "PosedFrame",

@@ -73,8 +73,11 @@ class CocoResults:
         video: whether the frames are those of a video.
     """
 
+    keeps_parts = False
+    nouns = ("person", "people")
+
     def __init__(self, path: Path, *, video: bool) -> None:
-        self._path = path
+        self.path = path
         self._video = video
         self._entries: list[dict[str, Any]] = []
 
@@ -92,6 +95,11 @@ class CocoResults:
                 }
             )
 
+    @property
+    def count(self) -> int:
+        """How many people were collected so far."""
+        return len(self._entries)
+
     def __enter__(self) -> CocoResults:
         return self
 
@@ -100,7 +108,7 @@ class CocoResults:
     ) -> None:
         if kind is None:
             rows = ",\n".join(json.dumps(entry, allow_nan=False) for entry in self._entries)
-            write_bytes(self._path, f"[\n{rows}\n]\n".encode())
+            write_bytes(self.path, f"[\n{rows}\n]\n".encode())
 
     def _image_id(self, posed: PosedFrame) -> int:
         if self._video:

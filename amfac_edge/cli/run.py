@@ -1,0 +1,189 @@
+"""amfac-run: the joints of the people in a picture, a folder of pictures or a video."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amfac_edge.cameras import open_source
+from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
+from amfac_edge.errors import InputError, OutputError
+from amfac_edge.files import writable_folder
+from amfac_edge.live import BoxFile, CocoResults, FullFrame, Overlay, PoseLines, Tally, posed_frames
+from amfac_edge.runtime import PoseEstimator
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from amfac_edge.cameras import FrameSource
+    from amfac_edge.live import BoxSource, PosedFrame
+
+__all__ = ["main"]
+
+_UNTRAINED = "untrained weights: joints mean nothing"
+_NAMED = 5
+_EXAMPLES = """examples:
+  amfac-run --engine model.onnx --source person.jpg --save poses.jpg
+  amfac-run --engine model.onnx --source pictures/ --boxes detections.json --results poses.json --save drawn/
+  amfac-run --engine model.onnx --source film.mp4 --save poses.mp4
+  amfac-run --engine model.onnx --source film.mp4 --json | jq .people
+
+boxes: a COCO results list (bbox as x, y, width, height; image_id, file_name or frame) or a COCO data set.
+interrupted with Ctrl-C: the video and the pictures so far are kept; --results is written only when all is done.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return run_command("amfac-run", lambda: _run(_parser().parse_args(argv)), argv)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser("amfac-run", __doc__, epilog=_EXAMPLES)
+    parser.add_argument("--engine", required=True, type=Path, metavar="FILE", help="an .onnx that amfac-export wrote")
+    parser.add_argument("--source", required=True, metavar="PATH", help="a picture, a folder of pictures or a video")
+    parser.add_argument(
+        "--boxes", default="full", metavar="JSON|full", help="the people's boxes; full: one person fills the frame"
+    )
+    parser.add_argument(
+        "--save", type=Path, metavar="PATH", help="draw: a picture, a folder, or .mp4 or .avi for a video"
+    )
+    parser.add_argument("--results", type=Path, metavar="FILE", help="write a COCO results list")
+    parser.add_argument("--json", action="store_true", help="one JSON line a frame on standard output")
+    parser.add_argument(
+        "--min-score", type=float, default=0.0, metavar="X", help="draw joints from this score on (default: all)"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="of the network (default: this machine's cores)")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    _check(arguments)
+    source = open_source(arguments.source)
+    boxes = FullFrame() if arguments.boxes == "full" else BoxFile(Path(arguments.boxes), video=source.video)
+    tally = Tally()
+    with PoseEstimator(arguments.engine, threads=arguments.threads) as estimator:
+        files = _files(arguments, source, estimator)
+        try:
+            with contextlib.ExitStack() as until_done:
+                for file in files:
+                    until_done.enter_context(file)
+                listeners: list[Callable[[PosedFrame], None]] = [tally.add, *(file.add for file in files)]
+                if arguments.json:
+                    listeners.append(PoseLines(sys.stdout).add)
+                elif source.length and source.length > 1:
+                    bar = until_done.enter_context(ProgressBar("poses", source.length))
+                    listeners.append(lambda _: bar.advance())
+                for posed in posed_frames(source, estimator, boxes):
+                    for listener in listeners:
+                        listener(posed)
+        except KeyboardInterrupt:
+            _say(f"\nstopped after {_count(tally.frames, _noun(source))}")
+            _say_saved(files, finished=False)
+            raise
+        _say_engine(estimator, source, tally)
+    _say_remarks(source, boxes)
+    _say_saved(files, finished=True)
+    _say_next(arguments)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what can be refused before anything is loaded."""
+    if not 0 <= arguments.min_score <= 1:
+        raise InputError(
+            f"--min-score {arguments.min_score:g} is not within 0 and 1", cure="Scores lie within 0 and 1."
+        )
+    inputs = {Path(path).resolve() for path in (arguments.engine, arguments.source, arguments.boxes)}
+    for output in (arguments.save, arguments.results):
+        if output is not None and output.resolve() in inputs:
+            raise OutputError(f"{output}: would overwrite what is read from there", cure="Give it another name.")
+    if arguments.results:
+        writable_folder(arguments.results.parent)
+
+
+def _files(arguments: argparse.Namespace, source: FrameSource, estimator: PoseEstimator) -> list[Overlay | CocoResults]:
+    files: list[Overlay | CocoResults] = []
+    if arguments.save:
+        note = _UNTRAINED if estimator.manifest.trained is False else ""
+        folder = Path(arguments.source).is_dir()
+        files.append(
+            Overlay(
+                arguments.save,
+                source,
+                folder=folder,
+                skeleton=estimator.skeleton,
+                min_score=arguments.min_score,
+                note=note,
+            )
+        )
+    if arguments.results:
+        files.append(CocoResults(arguments.results, video=source.video))
+    return files
+
+
+def _say_engine(estimator: PoseEstimator, source: FrameSource, tally: Tally) -> None:
+    manifest, threads = estimator.manifest, estimator.settings.threads
+    people = _count(tally.people, "person", "people")
+    line = (
+        f"{manifest.recipe.name} ({manifest.target}, {manifest.precision}, {_count(threads, 'thread')}): "
+        f"{_count(tally.frames, _noun(source))}, {people}"
+    )
+    times = tally.median_times()
+    if times is not None:
+        line += (
+            f"; median ms of a {_noun(source)} with people: crop {times.crop_ms:.2f}, network {times.network_ms:.2f}, "
+            f"decode {times.decode_ms:.2f}"
+        )
+    _say(line)
+    if manifest.trained is False:
+        _say(_UNTRAINED)
+
+
+def _say_remarks(source: FrameSource, boxes: BoxSource) -> None:
+    for name, reason in source.skipped:
+        _say(f"skipped {name}: {reason}")
+    if source.ignored:
+        _say(f"not pictures: {_named(source.ignored)}")
+    if isinstance(boxes, BoxFile):
+        unmatched = boxes.unmatched()
+        if unmatched:
+            amount = _count(sum(unmatched.values()), "box", "boxes")
+            _say(f"{amount} of frames that are not in the source: {_named(list(unmatched))}")
+        if boxes.left_out:
+            _say(f"{_count(boxes.left_out, 'box', 'boxes')} of crowds or of other things than people left out")
+
+
+def _say_saved(files: Sequence[Overlay | CocoResults], *, finished: bool) -> None:
+    for file in files:
+        kept = finished or (file.keeps_parts and file.count)
+        _say(f"saved {file.path}: {_count(file.count, *file.nouns)}" if kept else f"not written: {file.path}")
+
+
+def _say_next(arguments: argparse.Namespace) -> None:
+    engine, source = shlex.quote(str(arguments.engine)), shlex.quote(arguments.source)
+    commands = [f"amfac-bench {engine}", f"amfac-info {engine}"]
+    if not arguments.save:
+        commands.insert(0, f"amfac-run --engine {engine} --source {source} --save PATH")
+    _say("next:\n  " + "\n  ".join(commands))
+
+
+def _noun(source: FrameSource) -> str:
+    return "frame" if source.video else "picture"
+
+
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
