@@ -15,7 +15,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements
 INSTALLED := $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check tests test-310 package clean
+.PHONY: help demo test check check-style check-types check-contracts tests test-310 package clean
 
 help:
 	@echo "make demo      install into $(VENV), export a model, run it on a photo, measure it; results in demo-out/"
@@ -78,11 +78,17 @@ $(PHOTO): | $(INSTALLED)
 
 test: check tests
 
-check: $(INSTALLED)
+check: check-style check-types check-contracts
+
+check-style: $(INSTALLED)
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+
+check-types: $(INSTALLED)
 	$(RUN)/mypy
 	$(RUN)/basedpyright
+
+check-contracts: $(INSTALLED)
 	$(RUN)/lint-imports --no-logo
 	$(RUN)/deptry .
 	$(RUN)/validate-pyproject pyproject.toml
