@@ -1,8 +1,8 @@
 """Work on files from outside, in a child process with limits of time and memory.
 
-Native parsers can be crashed by a hostile file (a chain of 4,000 nodes is enough for some), and a crash of the parser must
-not be a crash of the command. The child runs `python -m amfac_edge.children MODULE FUNCTION` with its arguments as JSON on
-standard input and answers with JSON in a file, so that whatever a library prints can't be taken for the answer.
+Native parsers can be crashed by a hostile file (a chain of 4,000 nodes is enough for some), and a crash of the parser
+must not be a crash of the command. The child runs `python -m amfac_edge.children` with the function's name and arguments
+as JSON on standard input and answers with JSON in a file, so that whatever a library prints can't be taken for the answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["ChildFailure", "call_in_child"]
 _DONE, _REFUSED = "done", "refused"
 
 
-class ChildFailure(Exception):
+class ChildFailure(Exception):  # noqa: N818 - what became of the child; what it means is the caller's to say
     """The child gave no answer: `reason` says whether it ran out of time, was killed, or raised."""
 
     def __init__(self, reason: str) -> None:
@@ -33,7 +33,7 @@ class ChildFailure(Exception):
 
 
 def call_in_child(function: str, *, timeout_s: float, memory_bytes: int | None = None, **arguments: object) -> Any:  # noqa: ANN401 - JSON
-    """Call `function` ("package.module:name") with JSON-able keyword `arguments` in a fresh process; return its JSON-able result.
+    """Call `function` ("package.module:name") with keyword `arguments` in a fresh process; both ways it is JSON.
 
     Args:
         function: a module-level function of this package.

@@ -1,7 +1,7 @@
 """Files that are whole or absent, and their digests.
 
-Everything a command writes goes to a temporary file beside its target and is renamed when complete, so that an interrupted
-or failed command leaves the old file as it was.
+Everything a command writes goes to a temporary file beside its target and is renamed when complete, so that an
+interrupted or failed command leaves the old file as it was.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from amfac_edge.errors import InputError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["atomic_file", "atomic_files", "file_bytes", "json_bytes", "sha256_of", "write_bytes", "writable_folder"]
+__all__ = ["atomic_file", "atomic_files", "file_bytes", "json_bytes", "sha256_of", "writable_folder", "write_bytes"]
 
 _BLOCK = 1 << 20
 
