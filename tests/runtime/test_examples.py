@@ -1,0 +1,33 @@
+"""The example apps run as they are written; only the window is replaced."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_the_camera_app_draws_joints_until_the_stream_ends(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = markers.write_artefact(tmp_path / "engine.onnx")
+    film = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (96, 64))
+    for _ in range(3):
+        film.write(np.zeros((64, 96, 3), np.uint8))
+    film.release()
+    shown: list[np.ndarray] = []
+    monkeypatch.setattr(cv2, "imshow", lambda _title, frame: shown.append(frame.copy()))
+    monkeypatch.setattr(cv2, "waitKey", lambda _ms: -1)
+    monkeypatch.setattr("sys.argv", ["camera.py", str(engine), str(tmp_path / "film.avi")])
+    runpy.run_path(str(EXAMPLES / "camera.py"), run_name="__main__")
+    assert len(shown) == 3
+    assert all(frame.any() for frame in shown)
