@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import pytest
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
