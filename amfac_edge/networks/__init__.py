@@ -6,8 +6,8 @@ from amfac_edge.networks.checkpoint import (
     describe_checkpoint,
     load_checkpoint,
     save_checkpoint,
-    weights_digest,
 )
+from amfac_edge.networks.checkpoint_tensors import weights_digest
 from amfac_edge.networks.counting import Complexity, count_complexity
 
 __all__ = [

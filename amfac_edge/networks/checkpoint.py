@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -26,17 +25,21 @@ from amfac_edge.networks.checkpoint_file import (
     unwrapped_names,
 )
 from amfac_edge.networks.checkpoint_fit import fitting_recipes, inferred_recipe, misfit, require_fit
-from amfac_edge.networks.key_map import load_key_map, rename_entries
+from amfac_edge.networks.checkpoint_tensors import (
+    BATCH_COUNT,
+    checked_tensors,
+    entry_faults,
+    sound_tensors,
+    weights_digest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["LoadedCheckpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint", "weights_digest"]
+__all__ = ["LoadedCheckpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 SCHEMA = "amfac-checkpoint/1"
-_WEIGHT_TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-_BATCH_COUNT = "num_batches_tracked"
 _TORCH_SUFFIXES = (".pth", ".pt")
 _SHOWN = 8
 
@@ -87,7 +90,7 @@ def load_checkpoint(path: Path, *, recipe: Recipe | None = None, key_map: Path |
         DeclaredError: the key map is faulty.
     """
     file = read_checkpoint_file(path)
-    tensors = _checked_tensors(file, key_map)
+    tensors = checked_tensors(file, key_map)
     block = _read_block(file, recipe_matters=recipe is None)
     found, recipe_from = _found_recipe(file, tensors, recipe, block)
     digest = weights_digest(tensors)
@@ -150,13 +153,15 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
 
     Keys: kind, format, path, sha256, weights (the entry that they lie in), tensors, parameters, types, trained,
     version, weights_sha256, recipe (the name in the file), recipes (declared ones that fit), misfit (the differences
-    from the recipe in the file; empty where it fits or there is none), keys (name -> shape).
+    from the recipe in the file; empty where it fits or there is none), unusable (entries that can't be weights), keys
+    (name -> shape).
 
     Raises:
-        CheckpointError: can't be read, holds code, or has entries that are no weights.
+        CheckpointError: can't be read, holds code, or lies about itself.
     """
     file = read_checkpoint_file(path)
-    tensors = _checked_tensors(file, None)
+    faults = entry_faults(file.entries)
+    tensors = sound_tensors({name: value for name, value in file.entries.items() if name not in faults}, path)
     block = _read_block(file, recipe_matters=True)
     shapes = _shapes(tensors)
     with _as_checkpoint_error(path):
@@ -164,7 +169,7 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
     counted = [
         tensor.numel()
         for name, tensor in tensors.items()
-        if not name.endswith((_BATCH_COUNT, "running_mean", "running_var"))
+        if not name.endswith((BATCH_COUNT, "running_mean", "running_var"))
     ]
     return {
         "kind": "checkpoint",
@@ -181,56 +186,9 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
         "recipe": None if block.recipe is None else block.recipe.name,
         "recipes": [recipe.name for recipe in fitting_recipes(shapes)],
         "misfit": difference.strip(),
+        "unusable": list(faults.values()),
         "keys": {printable(name): list(shape) for name, shape in shapes.items()},
     }
-
-
-def weights_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes, sorted by name, in hex: the same weights have one in any file."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _checked_tensors(file: CheckpointFile, key_map: Path | None) -> dict[str, Tensor]:
-    """The entries under our names, each known to be a plain tensor of a type that can be weights."""
-    entries = file.entries
-    if key_map is not None:
-        entries = rename_entries(entries, load_key_map(key_map), where=str(file.path))
-    faults = [
-        f"{printable(name)} is {fault}" for name, value in entries.items() if (fault := _tensor_fault(name, value))
-    ]
-    if faults:
-        raise CheckpointError(
-            f"{file.path}: {len(faults)} of its entries can't be weights: {', '.join(faults[:_SHOWN])}",
-            cure="Save the plain float weights, before any quantization; a key map's `drop` leaves entries out "
-            "(docs/networks.md).",
-        )
-    tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
-    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    if claimed > file.path.stat().st_size:
-        raise CheckpointError(
-            f"{file.path}: its tensors claim {claimed:,} bytes, more than the whole file",
-            cure="Save them as contiguous tensors that share no memory.",
-        )
-    return tensors
-
-
-def _tensor_fault(name: str, value: object) -> str:
-    if not isinstance(value, Tensor):
-        return f"of the type {type(value).__name__}, not a tensor"
-    if value.is_nested or value.layout != torch.strided:
-        return "a sparse or nested tensor"
-    if value.is_quantized:
-        return "a quantized tensor"
-    if value.device.type != "cpu":
-        return "a tensor without data"
-    if value.dtype not in ((torch.int64, *_WEIGHT_TYPES) if name.endswith(_BATCH_COUNT) else _WEIGHT_TYPES):
-        return f"of the type {str(value.dtype).removeprefix('torch.')}"
-    return ""
 
 
 def _read_block(file: CheckpointFile, *, recipe_matters: bool) -> _Block:
@@ -323,7 +281,8 @@ def _write(path: Path, tensors: dict[str, Tensor], block: dict[str, Any]) -> Non
             from safetensors.torch import save  # noqa: PLC0415 - only this kind of file needs it
         except ImportError:
             raise MissingExtraError.of("safetensors", "export", use=f"writing {path.name}") from None
-        write_bytes(path, save(tensors, metadata={BLOCK_KEY: facts, "format": "pt"}))
+        # One key only: the library writes several in a random order, and the file would not be the same again.
+        write_bytes(path, save(tensors, metadata={BLOCK_KEY: facts}))
     else:
         raise InputError(
             f"{path}: no checkpoint format has the suffix {path.suffix or '(none)'}",

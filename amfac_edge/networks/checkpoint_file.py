@@ -84,7 +84,8 @@ def read_checkpoint_file(path: Path) -> CheckpointFile:
             f"{path}: the checkpoint can't be read: {error.strerror or error}",
             cure="Check the path and its permissions.",
         ) from None
-    if _looks_like_safetensors(beginning):
+    # Eight bytes of length, then JSON. Asked first: a length may begin like a pickle, no pickle or zip has "{" there.
+    if beginning[8:9] == b"{":
         return _read_safetensors(path, size, beginning)
     if beginning.startswith(b"PK"):
         _check_zip(path, size)
@@ -136,10 +137,6 @@ def _beginning(path: Path) -> tuple[int, bytes]:
         )
     with path.open("rb") as stream:
         return size, stream.read(64)
-
-
-def _looks_like_safetensors(beginning: bytes) -> bool:
-    return beginning[8:9] == b"{" and not beginning.startswith((b"PK", b"\x80"))
 
 
 def _check_zip(path: Path, size: int) -> None:

@@ -12,6 +12,7 @@ from amfac_edge.declared.recipe import ForeignNetwork, Recipe, load_recipe, reci
 from amfac_edge.errors import CheckpointError
 from amfac_edge.networks.building import build_network
 from amfac_edge.networks.checkpoint_file import printable
+from amfac_edge.networks.checkpoint_tensors import BATCH_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Misfit", "expected_shapes", "fitting_recipes", "inferred_recipe", "misfit", "require_fit"]
 
 _SHOWN = 8
-# Torch before 0.4.1 has not written it, and it does not enter the outputs.
-_OPTIONAL = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,9 @@ def misfit(shapes: Mapping[str, tuple[int, ...]], recipe: Recipe) -> Misfit:
     ]
     return Misfit(
         missing=tuple(
-            f"{name} {shape}" for name, shape in expected.items() if name not in shapes and not name.endswith(_OPTIONAL)
+            f"{name} {shape}"
+            for name, shape in expected.items()
+            if name not in shapes and not name.endswith(BATCH_COUNT)
         ),
         unexpected=tuple(f"{printable(name)} {shape}" for name, shape in shapes.items() if name not in expected),
         misshaped=tuple(f"{name} {shapes[name]}, expected {expected[name]}" for name in wrong),

@@ -106,7 +106,7 @@ def _refuse_unused(entries: Mapping[str, object], key_map: KeyMap, used: set[str
     if unused:
         raise CheckpointError(
             f"{key_map.path}: found in no key of {where}: " + ", ".join(unused),
-            cure="Mend or remove these lines of the key map; amfac-info FILE shows the checkpoint's keys.",
+            cure="Mend or remove these lines of the key map; amfac-info --json FILE lists the checkpoint's keys.",
         )
 
 
