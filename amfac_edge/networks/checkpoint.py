@@ -20,6 +20,7 @@ from amfac_edge.networks.building import build_network
 from amfac_edge.networks.checkpoint_file import (
     BLOCK_KEY,
     CheckpointFile,
+    is_tensor,
     printable,
     read_checkpoint_file,
     unwrapped_names,
@@ -132,7 +133,7 @@ def save_checkpoint(
         OutputError: the place can't be written to.
     """
     state = unwrapped_names(dict(network.state_dict()), where=str(path))
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items() if is_tensor(value)}
     require_fit(_shapes(tensors), recipe, where=str(path), said_by="that it was to be saved with")
     digest = weights_digest(tensors)
     block: dict[str, Any] = {

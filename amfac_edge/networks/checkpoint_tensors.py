@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from amfac_edge.errors import CheckpointError
-from amfac_edge.networks.checkpoint_file import printable
+from amfac_edge.networks.checkpoint_file import is_tensor, printable
 from amfac_edge.networks.key_map import load_key_map, rename_entries
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def sound_tensors(entries: Mapping[str, object], path: Path) -> dict[str, Tensor
     Raises:
         CheckpointError: they claim more bytes than the file has.
     """
-    tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in entries.items() if is_tensor(value)}
     claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if claimed > path.stat().st_size:
         raise CheckpointError(
@@ -69,7 +69,7 @@ def entry_faults(entries: Mapping[str, object]) -> dict[str, str]:
 
 
 def _tensor_fault(name: str, value: object) -> str:
-    if not isinstance(value, Tensor):
+    if not is_tensor(value):
         return f"of the type {type(value).__name__}, not a tensor"
     if value.is_nested or value.layout != torch.strided:
         return "a sparse or nested tensor"

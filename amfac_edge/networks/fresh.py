@@ -94,7 +94,9 @@ def _measure_statistics(network: nn.Module, crops: Tensor) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a fresh checkpoint; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m amfac_edge.networks.fresh", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m amfac_edge.networks.fresh", description="Write seeded, untrained weights."
+    )
     parser.add_argument("recipe", help="a recipe's name, or the path of its TOML")
     parser.add_argument("--seed", type=int, default=0, help="whole number from 0 (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="file to write: .pth, .pt or .safetensors")
