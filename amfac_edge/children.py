@@ -1,8 +1,8 @@
 """Work on files from outside, in a child process with limits of time and memory.
 
 Native parsers can be crashed by a hostile file (a chain of 4,000 nodes is enough for some), and a crash of the parser
-must not be a crash of the command. The child runs `python -m amfac_edge.children` with the function's name and arguments
-as JSON on standard input and answers with JSON in a file, so that whatever a library prints can't be taken for the answer.
+must not be a crash of the command. The child runs `python -m amfac_edge.children` with the function and its arguments
+as JSON on standard input, and answers with JSON in a file: whatever a library prints can't be taken for the answer.
 """
 
 from __future__ import annotations

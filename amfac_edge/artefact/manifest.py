@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.declared.reading import Table, reading
@@ -18,6 +17,7 @@ from amfac_edge.files import file_bytes, json_bytes, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 __all__ = [
     "METADATA_RECIPE",
@@ -26,6 +26,7 @@ __all__ = [
     "LayerCost",
     "Manifest",
     "TensorSpec",
+    "manifest_from_json",
     "manifest_from_metadata",
     "manifest_path",
     "read_manifest",
@@ -112,7 +113,7 @@ class Manifest:
     Attributes:
         target: the target's name ("cpu", "orin-nano-8", ...).
         precision: "fp32", "fp16" or "int8".
-        input_kind: "crops" (uint8 BGR crops), "frame" (uint8 BGR frame + affines) or "raw" (normalised RGB, logits out).
+        input_kind: "crops" (uint8 BGR), "frame" (uint8 BGR frame + affines) or "raw" (normalised RGB, logits out).
         batch: persons in one call.
         recipe: of the model.
         inputs: tensors in.
@@ -150,8 +151,8 @@ class Manifest:
             "recipe": self.recipe.as_json(),
             "inputs": [_tensor_json(tensor) for tensor in self.inputs],
             "outputs": [_tensor_json(tensor) for tensor in self.outputs],
-            "crop": crop_sentence(self.recipe),
-            "score": score_sentence(self.recipe),
+            "crop": _crop_sentence(self.recipe),
+            "score": _score_sentence(self.recipe),
             "digests": dict(self.digests),
             "versions": dict(self.versions),
             "parity": dict(self.parity),
@@ -176,8 +177,8 @@ class Manifest:
             "amfac.schema": SCHEMA,
             METADATA_RECIPE: json.dumps(self.recipe.as_json()),
             "amfac.skeleton": self.recipe.skeleton,
-            "amfac.crop": crop_sentence(self.recipe),
-            "amfac.score": score_sentence(self.recipe),
+            "amfac.crop": _crop_sentence(self.recipe),
+            "amfac.score": _score_sentence(self.recipe),
             "amfac.target": self.target,
             "amfac.precision": self.precision,
             "amfac.input_kind": self.input_kind,
@@ -190,7 +191,7 @@ class Manifest:
         return facts
 
 
-def crop_sentence(recipe: Recipe) -> str:
+def _crop_sentence(recipe: Recipe) -> str:
     """The crop's convention in one sentence, for readers of the artefact in other languages."""
     crop = recipe.crop
     half = 1 if crop.pixel_centres else 0
@@ -201,7 +202,7 @@ def crop_sentence(recipe: Recipe) -> str:
     )
 
 
-def score_sentence(recipe: Recipe) -> str:
+def _score_sentence(recipe: Recipe) -> str:
     """The score's definition in one sentence."""
     return f"min over the x and y axes of max softmax(logits / {recipe.temperature:g})"
 
@@ -229,7 +230,8 @@ def read_manifest(artefact: Path) -> Manifest:
     found = sha256_of(artefact) if artefact.is_file() else "no file"
     if recorded != found:
         raise ModelFileError(
-            f"{artefact}: its SHA-256 is {found[:16]}…, its manifest says {recorded[:16] or 'none'}…: one of the two was replaced",
+            f"{artefact}: its SHA-256 is {found[:16]}…, its manifest says {recorded[:16] or 'none'}…: "
+            "one of the two was replaced",
             cure="Copy the artefact together with its .json once more, or export the model again.",
         )
     return manifest
@@ -289,7 +291,7 @@ def _check_schema(schema: object, where: str) -> None:
 def _manifest(table: Table) -> Manifest:
     table.ignore("schema", "crop", "score")
     recipe_table = table.raw("recipe")
-    manifest = Manifest(
+    return Manifest(
         target=table.text("target"),
         precision=table.text("precision"),
         input_kind=table.text("input_kind", choices=_INPUT_KINDS),
@@ -304,7 +306,6 @@ def _manifest(table: Table) -> Manifest:
         trained=table.flag("trained") if table.raw("trained") is not None else None,
         extra=table.rest(),
     )
-    return manifest
 
 
 def _tensor(table: Table) -> TensorSpec:
@@ -318,7 +319,7 @@ def _tensor_json(tensor: TensorSpec) -> dict[str, Any]:
 
 
 def _texts(table: Table) -> dict[str, str]:
-    return {key: table.text(key) for key in table.keys()}
+    return {key: table.text(key) for key in table.keys()}  # noqa: SIM118 - a Table is no mapping
 
 
 def _object(value: object) -> dict[str, Any]:
@@ -326,13 +327,13 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _layers(table: Table) -> tuple[LayerCost, ...]:
-    rows = table.raw("layers")
+    rows: Any = table.raw("layers")
     if rows is None:
         return ()
     try:
         return tuple(
             LayerCost(str(name), str(op), int(macs), int(size), str(dtype)) for name, op, macs, size, dtype in rows
-        )  # type: ignore[attr-defined]
+        )
     except (TypeError, ValueError):
         table.fault("layers", "expected rows of [name, op, macs, bytes, dtype]")
         return ()

@@ -7,7 +7,7 @@ from amfac_edge.errors import InputError
 __all__ = ["OPSETS", "PRECISION", "TENSORRT_8_OPSET", "check_precision"]
 
 PRECISION = "fp32"
-# TensorRT 10 and later read opset 19; 8.6 reads 17 at the most. Not 20: its GridSample is read wrongly by older parsers.
+# TensorRT 10 and later read opset 19; 8.6 reads 17 at most. Not 20: its GridSample is read wrongly by older parsers.
 TENSORRT_8_OPSET = 17
 OPSETS = (19, TENSORRT_8_OPSET)
 _CURES = {
