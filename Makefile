@@ -86,7 +86,7 @@ check-style: $(INSTALLED)
 
 check-types: $(INSTALLED)
 	$(RUN)/mypy
-	$(RUN)/basedpyright
+	$(RUN)/basedpyright --pythonpath $(RUN)/python
 
 check-contracts: $(INSTALLED)
 	$(RUN)/lint-imports --no-logo
