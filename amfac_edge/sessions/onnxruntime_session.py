@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,8 +150,7 @@ def _onnxruntime() -> Any:  # noqa: ANN401 - a module that may be absent
 
 def _engine_errors() -> tuple[type[Exception], ...]:
     """Whatever onnxruntime raises: its exceptions share no base class, and some failures come as plain ones."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as native
-
+    native = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     own = (kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception))
     return (*own, RuntimeError, ValueError)
 
@@ -164,7 +164,7 @@ def _tensors(arguments: list[Any]) -> list[TensorSpec]:
     return [
         TensorSpec(
             argument.name,
-            _DTYPES.get(argument.type, argument.type),
+            _DTYPES.get(argument.type, str(argument.type)),
             tuple(axis if isinstance(axis, int) else axis or "?" for axis in argument.shape),
         )
         for argument in arguments

@@ -1,4 +1,4 @@
-"""Any ONNX graph over ONNX Runtime on the CPU, names to arrays: for the checks that an export makes, not for cameras."""
+"""Any ONNX graph over ONNX Runtime on the CPU, names to arrays: for the checks of an export, not for cameras."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RawGraph:
         self.outputs: list[str] = [output.name for output in self._engine.get_outputs()]
 
     def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.float32]]:
-        """All outputs for the named inputs.
+        """All outputs for the named inputs, whose shapes are the graph's own.
 
         Raises:
             ModelFileError: it failed while running.

@@ -2,9 +2,10 @@
 
 Public is what `__all__` promises: functions, and the methods of classes without an underscore (or `__call__`). An array
 is a parameter or result annotated with NDArray, ndarray or Tensor, itself or within another type. The shape stands in
-the function's docstring or in its class's, as "(N, K, 2)" or "(N,)"; "a scalar" is one too. A named alias of an array
-type (`Bgr`) carries its shape in its own docstring. Two ways around, as a reader sees them: a docstring that refers to
-another member ("See `PoseSession.run`", "The same, ...") has its shapes there, and arrays in a mapping have any.
+the function's docstring or in its class's, as "(N, K, 2)", "(N,)" or "a scalar", or in words ("whose shapes are ...").
+A named alias of an array type (`Bgr`) carries its shape in its own docstring. Two ways around, as a reader sees them: a
+docstring that refers to another member ("See `PoseSession.run`", "The same, ...") has its shapes there, and arrays in a
+mapping have any.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ARRAY = re.compile(r"\b(?:NDArray|ndarray|Tensor)\b")
-MAPPED = re.compile(r"\b(?:dict|Mapping)\[str, [^\]]*\]\]?")
-SHAPE = re.compile(r"\((?:[\w·'/+*]+ *, *)+(?:[\w·'/+*]+|\.{3})?\)|\bscalar\b")
+NO_ARRAY = re.compile(r"\b(?:dict|Mapping)\[str, [^\]]*\]\]?|\bTypeGuard\[\w+\]")
+SHAPE = re.compile(r"\((?:[\w·'/+*]+ *, *)+(?:[\w·'/+*]+|\.{3})?\)|\bscalar\b|\bshapes are\b")
 REFERENCE = re.compile(r"^The same\b|`[A-Z]\w*\.\w+`", re.MULTILINE)
 
 
@@ -62,7 +63,7 @@ def _arrays(function: ast.FunctionDef) -> list[str]:
     arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     annotations = [ast.unparse(each.annotation) for each in arguments if each.annotation]
     annotations += [ast.unparse(function.returns)] if function.returns else []
-    return [text for text in annotations if ARRAY.search(MAPPED.sub("", text))]
+    return [text for text in annotations if ARRAY.search(NO_ARRAY.sub("", text))]
 
 
 def _aliases(statements: list[ast.stmt]) -> Iterator[tuple[str, str]]:
