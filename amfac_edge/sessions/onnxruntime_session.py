@@ -131,6 +131,9 @@ def _opened(path: Path, threads: int, *, spinning: bool) -> Any:  # noqa: ANN401
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    # Between two calls the cores belong to whoever crops, decodes and draws: threads spin within a call only. On two
+    # cores that makes the next crop a quarter faster and costs the network nothing that could be measured.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         engine = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDER])
     except _engine_errors() as error:
