@@ -79,21 +79,20 @@ class CocoResults:
     def __init__(self, path: Path, *, video: bool) -> None:
         self.path = path
         self._video = video
-        self._entries: list[dict[str, Any]] = []
+        # As text, since a long video has a hundred thousand of them.
+        self._entries: list[str] = []
 
     def add(self, posed: PosedFrame) -> None:
         """Collect the people of a frame."""
         named = {"image_id": self._image_id(posed)} | ({} if self._video else {"file_name": posed.frame.name})
         for person, (x1, y1, x2, y2) in enumerate(posed.poses.boxes.tolist()):
-            self._entries.append(
-                named
-                | {
-                    "category_id": _PERSON,
-                    "bbox": [round(value, _PIXEL_DIGITS) for value in (x1, y1, x2 - x1, y2 - y1)],
-                    "keypoints": [number for joint in _joints(posed, person) for number in joint],
-                    "score": round(float(posed.person_scores[person]), _SCORE_DIGITS),
-                }
-            )
+            entry = named | {
+                "category_id": _PERSON,
+                "bbox": [round(value, _PIXEL_DIGITS) for value in (x1, y1, x2 - x1, y2 - y1)],
+                "keypoints": [number for joint in _joints(posed, person) for number in joint],
+                "score": round(float(posed.person_scores[person]), _SCORE_DIGITS),
+            }
+            self._entries.append(json.dumps(entry, allow_nan=False))
 
     @property
     def count(self) -> int:
@@ -107,8 +106,7 @@ class CocoResults:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         if kind is None:
-            rows = ",\n".join(json.dumps(entry, allow_nan=False) for entry in self._entries)
-            write_bytes(self.path, f"[\n{rows}\n]\n".encode())
+            write_bytes(self.path, ("[\n" + ",\n".join(self._entries) + "\n]\n").encode())
 
     def _image_id(self, posed: PosedFrame) -> int:
         if self._video:
