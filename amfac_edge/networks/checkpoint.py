@@ -228,12 +228,15 @@ def _found_recipe(
 def _filled_network(recipe: Recipe, tensors: Mapping[str, Tensor], *, where: str) -> nn.Module:
     with torch.device("meta"):
         network = build_network(recipe)
-    network = network.to_empty(device="cpu")
-    state = network.state_dict()
-    with torch.no_grad():
-        for name, value in state.items():
+    state = {}
+    for name, place in network.state_dict().items():
+        if name in tensors:
+            # A copy always: the tensors of a file are a view of its mapping, which others may write to.
+            state[name] = tensors[name].detach().reshape(place.shape).to(place.dtype, copy=True)
+        else:
             # What may be absent is the count of training batches only.
-            value.copy_(tensors[name].reshape(value.shape)) if name in tensors else value.zero_()
+            state[name] = torch.zeros(place.shape, dtype=place.dtype)
+    network.load_state_dict(state, assign=True)
     bad = [
         f"{name} ({count} of {value.numel()})" for name, value in state.items() if (count := _bad_numbers(name, value))
     ]
