@@ -15,12 +15,13 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements
 INSTALLED := $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check check-style check-types check-contracts tests test-310 package clean
+.PHONY: help demo test check check-style check-types check-contracts tests coverage test-310 package clean
 
 help:
 	@echo "make demo      install into $(VENV), export a model, run it on a photo, measure it; results in demo-out/"
 	@echo "make test      the same environment: all quality tools, then all tests"
 	@echo "make check     the quality tools alone          make tests     the tests alone"
+	@echo "make coverage  the tests, and which lines none of them reaches"
 	@echo "make test-310  the board's tests on Python 3.10, where one is found"
 	@echo "make package   wheel and source archive into dist/"
 	@echo "make clean     remove what the others made"
@@ -95,6 +96,10 @@ check-contracts: $(INSTALLED)
 
 tests: $(INSTALLED)
 	$(RUN)/python -m pytest $(PYTEST_ARGS)
+
+# Which lines no test reaches; apart from make test, since it takes three times as long.
+coverage: $(INSTALLED)
+	$(RUN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term
 
 # What a JetPack 6 board runs, on its Python: no torch here. onnx only builds the tests' own files.
 FLOOR := .make/venv-310
