@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -17,17 +16,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def markers() -> ModuleType:
-    """A network with an answer known by hand; test folders are no packages, so it is found by its path."""
-    spec = importlib.util.spec_from_file_location("markers", _ROOT / "tests" / "sessions" / "marker_artefact.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _json_of(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:

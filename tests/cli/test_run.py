@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -21,17 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def markers() -> ModuleType:
-    """A network with an answer known by hand; test folders are no packages, so it is found by its path."""
-    spec = importlib.util.spec_from_file_location("markers", _ROOT / "tests" / "sessions" / "marker_artefact.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
