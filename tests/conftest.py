@@ -31,3 +31,9 @@ def markers() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands wrap their lines to the terminal; whose it is must not decide what a test sees."""
+    monkeypatch.setenv("COLUMNS", "200")
