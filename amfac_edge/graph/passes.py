@@ -13,7 +13,7 @@ from amfac_edge.graph.onnx_values import attribute, constant_values, opset_of, w
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-__all__ = ["mean_as_pooling", "mish_for_cpu"]
+__all__ = ["has_misread_sampling", "mean_as_pooling", "mish_for_cpu"]
 
 
 def mish_for_cpu(model: ModelProto) -> int:

@@ -1,7 +1,8 @@
 """Exact rewrites of a trained network into a cheaper one with the same outputs (docs/networks.md, "Deployment").
 
-`deployable(network)` returns a copy; the original is left alone. Each rewrite is a class of its own whose docstring says the
-identity that it uses; weights are combined in float64 and rounded once. Letters: B batch, C channels, H and W rows and columns.
+`deployable(network)` returns a copy; the original is left alone. Each rewrite is a class of its own whose docstring says
+the identity that it uses; weights are combined in float64 and rounded once. Letters: B batch, C channels, H and W rows
+and columns.
 """
 
 from __future__ import annotations
@@ -37,29 +38,34 @@ def deployable(network: nn.Module, height: int, width: int) -> nn.Module:
     return rewritten.float().requires_grad_(requires_grad=False)
 
 
-class ConvPlusMap(nn.Module):
-    """A CoordConv as a plain convolution plus a constant map: the convolution of its coordinate channels (and the batch-norm's
-    shift) depends on the weights and the resolution only."""
+class _ConvPlusMap(nn.Module):
+    """A CoordConv as a plain convolution plus a constant map.
+
+    The convolution of its coordinate channels (and the batch-norm's shift) depends on the weights and the size only.
+    """
 
     def __init__(self, coordconv: CoordConv2d, norm: nn.BatchNorm2d, height: int, width: int) -> None:
         super().__init__()
         fused = fuse_conv_bn_eval(coordconv.conv, norm)
         channels = fused.in_channels - 2
-        options = {"stride": fused.stride, "padding": fused.padding}
-        self.conv = nn.Conv2d(channels, fused.out_channels, 3, bias=False, dtype=fused.weight.dtype, **options)
+        stride, padding = cast("tuple[int, int]", fused.stride), cast("tuple[int, int]", fused.padding)
+        self.conv = nn.Conv2d(channels, fused.out_channels, 3, stride, padding, bias=False, dtype=fused.weight.dtype)
         self.conv.weight = nn.Parameter(fused.weight[:, :channels].detach().clone())
         coordinates = coordconv.coordinates(height, width)
-        self.map = nn.Buffer(functional.conv2d(coordinates, fused.weight[:, channels:], fused.bias, **options).detach())
+        constant = functional.conv2d(coordinates, fused.weight[:, channels:], fused.bias, stride, padding)
+        self.map = nn.Buffer(constant.detach())
 
     def forward(self, features: Tensor) -> Tensor:
         """(B,C,H,W) -> (B,C',H/s,W/s)."""
         return self.conv(features) + self.map
 
 
-class MergedGates(nn.Module):
-    """SCRM then SE as one channel gate: with y = u * Xs and pool(u * Xc * Xs) = Xc * pool(y), the output is
-    y * (Xc * SE(Xc * pool(y))), one full-size product fewer. The channel convolution of SCRM becomes a banded C x C matrix
-    with its batch-norm folded in."""
+class _MergedGates(nn.Module):
+    """SCRM then SE as one channel gate.
+
+    With y = u * Xs and pool(u * Xc * Xs) = Xc * pool(y), the output is y * (Xc * SE(Xc * pool(y))), one full-size product
+    fewer. The channel convolution of SCRM becomes a banded C x C matrix with its batch-norm folded in.
+    """
 
     def __init__(self, scrm: SpatialChannelRefinement, excitation: SqueezeExcitation | None) -> None:
         super().__init__()
@@ -76,10 +82,12 @@ class MergedGates(nn.Module):
         return refined * gate
 
 
-class ReducedPyramid(nn.Module):
-    """The pyramid with its resizing before its 1x1 laterals (both are linear, and bilinear weights sum to 1), its down-sampling
-    as a strided convolution, and each gate applied to a square: up(F) * up(F * M) = up(F)^2 * M, M being constant over the
-    plane, and pool(F) = lateral(pool(C))."""
+class _ReducedPyramid(nn.Module):
+    """The pyramid with its resizing first, and each gate applied to a square.
+
+    Resizing goes before the 1x1 laterals (both are linear, and bilinear weights sum to 1), as a strided convolution; and
+    up(F) * up(F * M) = up(F)^2 * M, M being constant over the plane, with pool(F) = lateral(pool(C)).
+    """
 
     def __init__(self, pyramid: AdaptiveFeaturePyramid) -> None:
         super().__init__()
@@ -107,8 +115,8 @@ class ReducedPyramid(nn.Module):
 def _halving(channels: int, factor: int) -> nn.Module:
     """Bilinear down-sampling by an even factor without align_corners: the mean of the two middle samples on each axis.
 
-    As a depthwise convolution (zeros, then a 2x2 block of quarters) it needs no slice, which on the CPU would leave the blocked
-    layout of its neighbours.
+    As a depthwise convolution (zeros, then a 2x2 block of quarters) it needs no slice, which on the CPU would leave the
+    blocked layout of its neighbours.
     """
     if factor == 1:
         return nn.Identity()
@@ -128,7 +136,7 @@ def _rewritten(module: nn.Module) -> nn.Module:
     if isinstance(module, nn.Sequential):
         return _rewritten_sequence(module)
     if isinstance(module, AdaptiveFeaturePyramid):
-        return ReducedPyramid(module)
+        return _ReducedPyramid(module)
     if isinstance(module, BridgeAttention):
         return _folded_bridge(module)
     return module
@@ -138,13 +146,13 @@ def _rewritten_sequence(sequence: nn.Sequential) -> nn.Module:
     layers = list(sequence)
     match layers:
         case [CoordConv2d() as conv, nn.BatchNorm2d() as norm]:
-            return ConvPlusMap(conv, norm, *cast("tuple[int, int]", conv.input_size))
+            return _ConvPlusMap(conv, norm, *cast("tuple[int, int]", conv.input_size))
         case [SpatialChannelRefinement() as scrm]:
-            return MergedGates(scrm, None)
+            return _MergedGates(scrm, None)
         case [SpatialChannelRefinement() as scrm, SqueezeExcitation() as excitation]:
-            return MergedGates(scrm, excitation)
+            return _MergedGates(scrm, excitation)
         case [SqueezeExcitation() as excitation, SpatialChannelRefinement() as scrm]:
-            return nn.Sequential(excitation, MergedGates(scrm, None))
+            return nn.Sequential(excitation, _MergedGates(scrm, None))
     return nn.Sequential(*_without_depthwise_bias(_folded_norms(layers)))
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AmfacPose", "AttentiveBlock"]
 
-BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
-STRIDE = 16
+_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+_STRIDE = 16
 
 
 class AmfacPose(nn.Module):
@@ -48,7 +48,7 @@ class AmfacPose(nn.Module):
         in_channels = fields.afpn_width * len(fields.stage_channels) if fields.afpn else fields.stage_channels[-1]
         out_channels = joints * fields.embedding
         self.final = nn.Conv2d(in_channels, out_channels, fields.final_kernel, padding=fields.final_kernel // 2)
-        features = fields.embedding * (height // STRIDE) * (width // STRIDE)
+        features = fields.embedding * (height // _STRIDE) * (width // _STRIDE)
         self.head_x = MlpHead(features, fields.hidden, bins[0])
         self.head_y = MlpHead(features, fields.hidden, bins[1])
 
@@ -105,7 +105,7 @@ def _stages(fields: AmfacPoseNetwork) -> nn.ModuleList:
     """Four stages at 1/2, 1/4, 1/8 and 1/16 of the input: no max-pool, and stride 1 in the first stage."""
     stages = nn.ModuleList()
     in_channels = fields.stem_channels[-1]
-    for index, (channels, blocks) in enumerate(zip(fields.stage_channels, BLOCKS[fields.backbone], strict=True)):
+    for index, (channels, blocks) in enumerate(zip(fields.stage_channels, _BLOCKS[fields.backbone], strict=True)):
         stage = nn.Sequential()
         for block in range(blocks):
             stride = 2 if block == 0 and index > 0 else 1

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedCheckpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint"]
 
-SCHEMA = "amfac-checkpoint/1"
+_SCHEMA = "amfac-checkpoint/1"
 _TORCH_SUFFIXES = (".pth", ".pt")
 _SHOWN = 8
 
@@ -137,7 +137,7 @@ def save_checkpoint(
     require_fit(_shapes(tensors), recipe, where=str(path), said_by="that it was to be saved with")
     digest = weights_digest(tensors)
     block: dict[str, Any] = {
-        "schema": SCHEMA,
+        "schema": _SCHEMA,
         "version": _version(),
         "recipe": recipe.as_json(),
         "skeleton": {"name": recipe.skeleton, "joints": list(skeleton(recipe.skeleton).joints)},
@@ -199,8 +199,8 @@ def _read_block(file: CheckpointFile, *, recipe_matters: bool) -> _Block:
     with _as_checkpoint_error(file.path):
         with reading(file.block, where=BLOCK_KEY) as table:
             schema = table.text("schema")
-            if schema and schema != SCHEMA:
-                table.fault("schema", f"{schema!r} is not {SCHEMA}; a newer amfac-edge wrote it, or another program")
+            if schema and schema != _SCHEMA:
+                table.fault("schema", f"{schema!r} is not {_SCHEMA}; a newer amfac-edge wrote it, or another program")
             trained = table.flag("trained") if table.raw("trained") is not None else None
             digest = table.text("weights_sha256", default="")
             raw_recipe = table.raw("recipe")

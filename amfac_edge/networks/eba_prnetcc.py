@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BridgedBlock", "EbaPrnetCc"]
 
-BLOCKS = {
+_BLOCKS = {
     "resnet18": (2, 2, 2, 2),
     "resnet34": (3, 4, 6, 3),
     "resnet50": (3, 4, 6, 3),
@@ -106,7 +106,7 @@ class BridgedBlock(nn.Module):
 def _stages(fields: EbaPrnetCcNetwork) -> tuple[nn.ModuleList, int]:
     stages = nn.ModuleList()
     in_channels = fields.stage_channels[0]
-    for index, (width, blocks) in enumerate(zip(fields.stage_channels, BLOCKS[fields.backbone], strict=True)):
+    for index, (width, blocks) in enumerate(zip(fields.stage_channels, _BLOCKS[fields.backbone], strict=True)):
         stage = nn.Sequential()
         for block in range(blocks):
             stride = 2 if block == 0 and index > 0 else 1

@@ -26,7 +26,7 @@ from amfac_edge.networks.checkpoint import save_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["fresh_checkpoint", "fresh_network", "generated_crops"]
+__all__ = ["fresh_checkpoint", "fresh_network", "generated_crops", "main"]
 
 _CROPS = 8
 _LOGIT_SPREAD = 3.0

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Logits = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-__all__ = ["Model", "Source", "read_source"]
+__all__ = ["Model", "Source", "in_batches", "read_source"]
 
 
 class Model(Protocol):
