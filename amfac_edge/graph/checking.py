@@ -1,8 +1,8 @@
 """Is this ONNX file what it says it is? Asked before any other tool sees a file from outside.
 
-The simplifiers and viewers of this field accept missing initialisers, wrong dimensions, NaN weights and even empty files, and
-rewrite them silently. Here each is one clear error. The whole check runs in a child process with limits, since the protobuf
-and ONNX libraries are native code.
+The simplifiers and viewers of this field accept missing initialisers, wrong dimensions, NaN weights and even empty
+files, and rewrite them silently. Here each is one clear error. The whole check runs in a child process with limits,
+since the protobuf and ONNX libraries are native code.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def load_checked(path: Path) -> ModelProto:
     """Read an ONNX file and check it in this process.
 
     Raises:
-        ModelFileError: absent, empty, truncated, not protobuf, weights outside the file, an opset or IR version that is not
-            supported, too many nodes, a cycle, missing or mis-sized initialisers, NaN or infinite weights, shapes that
+        ModelFileError: absent, empty, truncated, not protobuf, weights outside the file, an unsupported opset or IR
+            version, too many nodes, a cycle, missing or mis-sized initialisers, NaN or infinite weights, shapes that
             contradict each other, or a graph that ONNX Runtime can't load.
     """
     content = file_bytes(path, limit=_SIZE_LIMIT, what="ONNX file")

@@ -1,13 +1,13 @@
 """The artefact's contract around any raw SimCC graph.
 
 Before: `crops` uint8 (N,H,W,3) BGR as OpenCV gives it -> normalised RGB (N,3,H,W). After: logits -> `keypoints` float32
-(N,K,2) in crop pixels, `scores` float32 (N,K) in [0,1]. uint8 goes straight into Cast, since TensorRT takes it nowhere else,
-and the whole of both parts is float32.
+(N,K,2) in crop pixels, `scores` float32 (N,K) in [0,1]. uint8 goes straight into Cast, since TensorRT takes it nowhere
+else, and the whole of both parts is float32.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -79,7 +79,7 @@ class _Writer:
         self.constants.append(numpy_helper.from_array(value, _PREFIX + name))
         return _PREFIX + name
 
-    def node(self, op: str, inputs: list[str], output: str, **attributes: object) -> NodeProto:
+    def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:  # noqa: ANN401 - as ONNX has them
         return helper.make_node(op, inputs, [output], name=_PREFIX + op.lower() + "/" + output, **attributes)
 
     def reduce(self, op: str, source: str, output: str, *, keepdims: int) -> NodeProto:
@@ -106,7 +106,7 @@ def _before(writer: _Writer, image: str, recipe: Recipe) -> list[NodeProto]:
 
 
 def _after(writer: _Writer, logits: tuple[str, str], recipe: Recipe) -> list[NodeProto]:
-    """argmax and softmax maximum of each axis; their centre in crop pixels; the smaller of the two maxima."""
+    """The argmax and softmax maximum of each axis; their centre in crop pixels; the smaller of the two maxima."""
     offset = 0.5 / recipe.split_ratio - 0.5 if recipe.bin_centres else 0.0
     per_bin = writer.constant("pixels_per_bin", np.float32(1 / recipe.split_ratio).reshape(1))
     first = writer.constant("first_pixel", np.float32(offset).reshape(1))

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import torch
@@ -32,7 +32,9 @@ RAW_OUTPUTS = ("simcc_x", "simcc_y")
 
 
 def onnx_from_network(network: nn.Module, recipe: Recipe, *, batch: BatchRange, opset: int = OPSETS[0]) -> ModelProto:
-    """Export `network` as the raw graph: `image` float32 (N,3,H,W) normalised RGB -> `simcc_x` (N,K,W·k), `simcc_y` (N,K,H·k).
+    """Export `network` as the raw graph.
+
+    `image` float32 (N,3,H,W) normalised RGB -> `simcc_x` (N,K,W·k), `simcc_y` (N,K,H·k).
 
     Args:
         network: in eval mode; its forward takes (N,3,H,W) and returns the two logits.
@@ -77,7 +79,7 @@ def _dynamo_export(network: nn.Module, example: torch.Tensor, batch: BatchRange,
 
 
 def _legacy_export(network: nn.Module, example: torch.Tensor, batch: BatchRange) -> ModelProto:
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # torch takes one, but its annotation forgets it
     names = [RAW_INPUT, *RAW_OUTPUTS]
     torch.onnx.export(
         network,
@@ -94,7 +96,7 @@ def _legacy_export(network: nn.Module, example: torch.Tensor, batch: BatchRange)
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters warn of their own internals (a pytree class, torchvision's absence); none of it is the user's concern."""
+    """The exporters warn of their own internals (a pytree class, torchvision's absence), which concern no user."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

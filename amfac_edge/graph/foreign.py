@@ -1,8 +1,9 @@
 """SimCC networks from elsewhere: an ONNX that gives `simcc_x` and `simcc_y` (RTMPose and its kin).
 
-Recognised by names, else by shapes. What an ONNX can't say (normalisation, crop rule, temperature) is taken from a recipe of
-the user's own, else from what RTMPose's public configurations use: ImageNet mean and standard deviation on RGB, the crop of
-MMPose's `TopdownAffine` with padding 1.25, bins at b/k, and the 10 that its loss multiplies logits by, T = 0.1.
+Recognised by names, else by shapes. What an ONNX can't say (normalisation, crop rule, temperature) is taken from a
+recipe of the user's own, else from what RTMPose's public configurations use: ImageNet mean and standard deviation on
+RGB, the crop of MMPose's `TopdownAffine` with padding 1.25, bins at b/k, and the 10 that its loss multiplies logits by,
+T = 0.1.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["foreign_recipe", "raw_simcc_graph"]
 
+_IMAGE_AXES = 4
 _CURE = "Give an ONNX with one image input (N,3,H,W) and the outputs simcc_x (N,K,W·k) and simcc_y (N,K,H·k)."
 
 
@@ -34,11 +36,7 @@ def raw_simcc_graph(model: ModelProto, *, where: str) -> ModelProto:
     """
     initialisers = {tensor.name for tensor in model.graph.initializer}
     images = [value for value in model.graph.input if value.name not in initialisers]
-    if (
-        len(images) != 1
-        or len(shape_of(images[0])) != 4
-        or images[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT
-    ):  # noqa: PLR2004
+    if not (len(images) == 1 and len(shape_of(images[0])) == _IMAGE_AXES and _is_float32(images[0])):
         shown = ", ".join(f"{value.name} {list(shape_of(value))}" for value in images)
         raise ModelFileError(f"{where}: its inputs ({shown}) are not one float32 image (N,3,H,W)", cure=_CURE)
     outputs = _logits(model, images[0], where)
@@ -54,7 +52,8 @@ def foreign_recipe(raw: ModelProto, recipe: Recipe | None, *, name: str, where: 
     """The recipe of a raw SimCC graph: the user's, checked against the graph, or the defaults above.
 
     Raises:
-        ModelFileError: the graph has no fixed input size, or contradicts the recipe, or the number of its joints fits no
+        ModelFileError: the graph has no fixed input size, or contradicts the recipe, or the number of its joints fits
+        no
             known skeleton.
     """
     height, width, joints, bins = _sizes(raw, where)
@@ -75,7 +74,8 @@ def _default_recipe(name: str, height: int, width: int, joints: int, split_ratio
     fitting = [known for known in skeleton_names() if len(skeleton(known).joints) == joints]
     if len(fitting) != 1:
         raise ModelFileError(
-            f"{where}: {joints} joints fit {'no' if not fitting else 'several'} known skeleton ({', '.join(skeleton_names())})",
+            f"{where}: {joints} joints fit {'several skeletons' if fitting else 'no skeleton'} of "
+            f"{', '.join(skeleton_names())}",
             cure="Say which with a recipe of your own: --recipe my-model.toml.",
         )
     fields = {
@@ -88,6 +88,10 @@ def _default_recipe(name: str, height: int, width: int, joints: int, split_ratio
     return recipe_from_json(fields, where=where)
 
 
+def _is_float32(value: ValueInfoProto) -> bool:
+    return value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
 def _logits(model: ModelProto, image: ValueInfoProto, where: str) -> tuple[ValueInfoProto, ValueInfoProto]:
     by_name = {value.name: value for value in model.graph.output}
     if all(name in by_name for name in RAW_OUTPUTS):
@@ -96,8 +100,8 @@ def _logits(model: ModelProto, image: ValueInfoProto, where: str) -> tuple[Value
     fitting = [value for value in model.graph.output if len(shape_of(value)) == 3]  # noqa: PLR2004 - (N,K,bins)
     if len(fitting) == 2 and isinstance(height, int) and isinstance(width, int) and height != width:  # noqa: PLR2004
         for x, y in (fitting, reversed(fitting)):
-            bins = shape_of(x)[2], shape_of(y)[2]
-            if all(isinstance(count, int) for count in bins) and bins[0] * height == bins[1] * width:  # type: ignore[operator]
+            bins_x, bins_y = shape_of(x)[2], shape_of(y)[2]
+            if isinstance(bins_x, int) and isinstance(bins_y, int) and bins_x * height == bins_y * width:
                 return x, y
     shown = ", ".join(f"{value.name} {list(shape_of(value))}" for value in model.graph.output)
     raise ModelFileError(f"{where}: its outputs ({shown}) are not the logits of a SimCC network", cure=_CURE)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 from onnx import numpy_helper
 
 if TYPE_CHECKING:
+    import numpy as np
     from onnx import GraphProto, ModelProto, NodeProto
 
 __all__ = ["DTYPES", "attribute", "constant_values", "opset_of", "shape_of", "without_nodes"]
@@ -47,14 +47,14 @@ def constant_values(graph: GraphProto) -> dict[str, np.ndarray]:
     return values
 
 
-def attribute(node: NodeProto, name: str, default: object) -> object:
+def attribute(node: NodeProto, name: str, default: Any) -> Any:  # noqa: ANN401 - whatever ONNX keeps there
     """An attribute of a node, or `default` where it has none of that name."""
     found = next((entry for entry in node.attribute if entry.name == name), None)
     return default if found is None else onnx.helper.get_attribute_value(found)
 
 
 def without_nodes(graph: GraphProto, removed: set[int], added: dict[int, list[NodeProto]]) -> None:
-    """Rewrite a graph's node list in place: leave out the positions `removed`, put `added` in at the given positions."""
+    """Rewrite a graph's node list in place: leave out the positions `removed`, put `added` in at theirs."""
     nodes: list[NodeProto] = []
     for position, node in enumerate(graph.node):
         nodes += added.get(position, [])

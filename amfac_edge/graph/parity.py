@@ -1,8 +1,8 @@
 """The parity gate: does the artefact compute what the trained network computes?
 
-Two comparisons, on crops: logits of the raw graph, and joints and scores of the artefact. Budgets (FP32): logits within 1e-4
-of their spread; a joint's bin equal wherever its two best bins differ by more than twice that tolerance (closer ones are a
-tie that rounding may decide); scores within what that tolerance allows. Letters: N crops, K joints.
+Two comparisons, on crops: logits of the raw graph, and joints and scores of the artefact. Budgets (FP32): logits within
+1e-4 of their spread; a joint's bin equal wherever its two best bins differ by more than twice that tolerance (closer
+ones are a tie that rounding may decide); scores within what that tolerance allows. Letters: N crops, K joints.
 """
 
 from __future__ import annotations
@@ -122,21 +122,21 @@ def check_parity(parity: Parity, recipe: Recipe, *, name: str) -> None:
     worst = ", ".join(f"{joints[joint]} of crop {crop} by {px:.2f} px" for crop, joint, px in parity.moved[:_SHOWN])
     raise GateError(
         f"{name}: the artefact differs from the network: logits by {parity.logit_error:.1e} of their spread (budget "
-        f"{LOGIT_BUDGET:g}), {len(parity.moved)} of {parity.joints} joints moved{': ' + worst if worst else ''}, scores by "
-        f"{parity.score_error:.1e} (budget {parity.score_budget:.1e})",
+        f"{LOGIT_BUDGET:g}), {len(parity.moved)} of {parity.joints} joints moved{': ' + worst if worst else ''}, "
+        f"scores by {parity.score_error:.1e} (budget {parity.score_budget:.1e})",
         cure="Nothing was written. Check the weights (amfac-info FILE); report it if they are sound.",
     )
 
 
 def normalised(crops: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float32]:
-    """Crops (N,H,W,3) uint8 BGR -> (N,3,H,W) float32 RGB as the network takes them, computed in float64 and rounded once."""
+    """Crops (N,H,W,3) uint8 BGR -> (N,3,H,W) float32 RGB as the network takes them; float64 rounded once."""
     rgb = crops[..., ::-1].astype(np.float64) / 255
     planes = ((rgb - recipe.mean) / recipe.std).transpose(0, 3, 1, 2)
     return np.ascontiguousarray(planes, np.float32)
 
 
 def generated_crops(recipe: Recipe, count: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Crops (count,H,W,3) uint8 that no photo is needed for: white noise, smooth noise of several grains, and flat ones."""
+    """Crops (count,H,W,3) uint8 that need no photo: white noise, smooth noise of several grains, and flat ones."""
     random = np.random.default_rng(seed)
     height, width = recipe.crop.height, recipe.crop.width
     makers: list[Callable[[], NDArray[np.uint8]]] = [

@@ -1,5 +1,7 @@
-"""Exact rewrites of an ONNX graph, for our networks and for foreign ones alike. Each changes the model in place and says how
-many places it changed."""
+"""Exact rewrites of an ONNX graph, for our networks and for foreign ones alike.
+
+Each changes the model in place and says how many places it changed.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,12 @@ __all__ = ["has_misread_sampling", "mean_as_pooling", "mish_for_cpu"]
 
 
 def mish_for_cpu(model: ModelProto) -> int:
-    """Write each Mish as `x - 2x / ((1 + e^x)^2 + 1)`: an operator `Mish`, or Softplus, Tanh, Mul as older exporters write it.
+    """Write each Mish as `x - 2x / ((1 + e^x)^2 + 1)`.
 
-    ONNX Runtime computes Softplus value by value, which takes three quarters of a run; these seven operators are vectorised.
-    The identity is tanh(ln(1 + e^x)) = 1 - 2 / ((1 + e^x)^2 + 1). It is finite for every finite x (where e^x overflows, x
-    is divided by infinity), and within 1.2e-7 |x| of the exact value, since the last step may cancel.
+    A Mish is an operator of that name, or Softplus, Tanh, Mul as older exporters write it. ONNX Runtime computes
+    Softplus value by value, which takes three quarters of a run; these seven operators are vectorised. The identity is
+    tanh(ln(1 + e^x)) = 1 - 2 / ((1 + e^x)^2 + 1). It is finite for every finite x (where e^x overflows, x is divided by
+    infinity), and within 1.2e-7 |x| of the exact value, since the last step may cancel.
     """
     graph = model.graph
     producers = {output: position for position, node in enumerate(graph.node) for output in node.output}
@@ -36,7 +39,7 @@ def mish_for_cpu(model: ModelProto) -> int:
             added[position] = _exponential_mish(start.input[0], node.output[0], prefix=f"amfac/mish{len(added)}")
     if added:
         for name, value in _MISH_CONSTANTS.items():
-            graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+            graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
     without_nodes(graph, removed, added)
     return len(added)
 
@@ -49,7 +52,7 @@ def mean_as_pooling(model: ModelProto) -> int:
         if node.op_type != "ReduceMean" or not attribute(node, "keepdims", 1):
             continue
         axes = constants.get(node.input[1]) if len(node.input) > 1 else attribute(node, "axes", ())
-        if axes is not None and sorted(int(axis) % 4 for axis in axes) == [2, 3]:  # type: ignore[union-attr]
+        if axes is not None and sorted(int(axis) % 4 for axis in axes) == [2, 3]:
             node.op_type = "GlobalAveragePool"
             del node.input[1:]
             del node.attribute[:]
@@ -106,6 +109,8 @@ def _exponential_mish(source: str, output: str, *, prefix: str) -> list[NodeProt
 
 
 def has_misread_sampling(model: ModelProto) -> bool:
-    """Whether a GridSample of opset 20 or later is in the graph: older TensorRT parsers silently read its mode `linear` as
-    nearest (NVIDIA/TensorRT#4646)."""
+    """Whether a GridSample of opset 20 or later is in the graph.
+
+    Older TensorRT parsers silently read its mode `linear` as nearest (NVIDIA/TensorRT#4646).
+    """
     return opset_of(model) >= 20 and any(node.op_type == "GridSample" for node in model.graph.node)  # noqa: PLR2004

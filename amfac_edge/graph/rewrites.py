@@ -1,8 +1,8 @@
 """Exact rewrites of a trained network into a cheaper one with the same outputs (docs/networks.md, "Deployment").
 
-`deployable(network)` returns a copy; the original is left alone. Each rewrite is a class of its own whose docstring says
-the identity that it uses; weights are combined in float64 and rounded once. Letters: B batch, C channels, H and W rows
-and columns.
+`deployable(network)` returns a copy; the original is left alone. Each rewrite is a class of its own whose docstring
+says the identity that it uses; weights are combined in float64 and rounded once. Letters: B batch, C channels, H and W
+rows and columns.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from amfac_edge.networks.squeeze_excitation import SqueezeExcitation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from amfac_edge.networks.dgcb import DualGateContextBlock
 
 __all__ = ["deployable"]
 
@@ -63,8 +65,8 @@ class _ConvPlusMap(nn.Module):
 class _MergedGates(nn.Module):
     """SCRM then SE as one channel gate.
 
-    With y = u * Xs and pool(u * Xc * Xs) = Xc * pool(y), the output is y * (Xc * SE(Xc * pool(y))), one full-size product
-    fewer. The channel convolution of SCRM becomes a banded C x C matrix with its batch-norm folded in.
+    With y = u * Xs and pool(u * Xc * Xs) = Xc * pool(y), the output is y * (Xc * SE(Xc * pool(y))), one full-size
+    product fewer. The channel convolution of SCRM becomes a banded C x C matrix with its batch-norm folded in.
     """
 
     def __init__(self, scrm: SpatialChannelRefinement, excitation: SqueezeExcitation | None) -> None:
@@ -85,8 +87,8 @@ class _MergedGates(nn.Module):
 class _ReducedPyramid(nn.Module):
     """The pyramid with its resizing first, and each gate applied to a square.
 
-    Resizing goes before the 1x1 laterals (both are linear, and bilinear weights sum to 1), as a strided convolution; and
-    up(F) * up(F * M) = up(F)^2 * M, M being constant over the plane, with pool(F) = lateral(pool(C)).
+    Resizing goes before the 1x1 laterals (both are linear, and bilinear weights sum to 1), as a strided convolution;
+    and up(F) * up(F * M) = up(F)^2 * M, M being constant over the plane, with pool(F) = lateral(pool(C)).
     """
 
     def __init__(self, pyramid: AdaptiveFeaturePyramid) -> None:
@@ -107,7 +109,8 @@ class _ReducedPyramid(nn.Module):
         for index, (stage, lateral) in enumerate(zip(stages, self.laterals, strict=True)):
             fitted = lateral(self.halvings[index](stage))
             if self.gates:
-                fitted = fitted * fitted * self.gates[index].mask(lateral(stage.mean(dim=(2, 3), keepdim=True)))
+                gate = cast("DualGateContextBlock", self.gates[index])
+                fitted = fitted * fitted * gate.mask(lateral(stage.mean(dim=(2, 3), keepdim=True)))
             resized.append(fitted)
         return self.activation(self.fuse(torch.cat(resized, dim=1)))
 
@@ -162,7 +165,7 @@ def _folded_norms(layers: list[nn.Module]) -> list[nn.Module]:
         before = folded[-1] if folded else None
         if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d | nn.ConvTranspose2d):
             transposed = isinstance(before, nn.ConvTranspose2d)
-            folded[-1] = fuse_conv_bn_eval(before, layer, transpose=transposed)  # type: ignore[type-var]
+            folded[-1] = fuse_conv_bn_eval(before, layer, transpose=transposed)
         elif isinstance(layer, nn.Sequential) and len(layer) == 1:
             folded.append(layer[0])
         else:
@@ -198,6 +201,7 @@ def _banded(scrm: SpatialChannelRefinement) -> nn.Conv2d:
 def _folded_bridge(bridge: BridgeAttention) -> BridgeAttention:
     for index, squeeze in enumerate(bridge.squeezes):
         linear, norm = cast("nn.Sequential", squeeze)
+        assert isinstance(linear, nn.Linear)
         assert isinstance(norm, nn.BatchNorm1d)
         scale, shift = _affine(norm)
         folded = nn.Linear(linear.in_features, linear.out_features, dtype=scale.dtype)

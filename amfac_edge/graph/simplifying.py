@@ -50,7 +50,7 @@ class Simplification:
 
 
 def simplified(model: ModelProto, *, timeout_s: float = _SECONDS) -> tuple[ModelProto, Simplification]:
-    """`model` as onnxsim simplifies it, or `model` itself where onnxsim fails, takes too long, or changes the model's opset.
+    """`model` as onnxsim simplifies it, or `model` itself where onnxsim fails, takes too long, or changes the opset.
 
     The caller still proves that both compute the same: see `parity`.
     """
