@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amfac_edge.children import ChildFailure, call_in_child
+from amfac_edge.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FUNCTIONS = """
+import os, signal, sys, time
+from amfac_edge.errors import ModelFileError
+
+def added(first, second):
+    print("a library that talks")
+    print("... and one that complains", file=sys.stderr)
+    return first + second
+
+def refused():
+    raise ModelFileError("a.onnx: empty", cure="Copy it again.")
+
+def raised():
+    raise ZeroDivisionError("by hand")
+
+def crashed():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def asleep():
+    time.sleep(60)
+
+def greedy():
+    return len(bytearray(4 << 30))
+
+def silent():
+    os._exit(3)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "functions_of_a_child.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("functions_of_a_child", None)
+
+
+def call(function: str, **limits: object) -> object:
+    limits = {"timeout_s": 30.0, **limits}
+    return call_in_child(f"functions_of_a_child:{function}", **limits)  # type: ignore[arg-type]
+
+
+def test_the_result_comes_back_whatever_is_printed() -> None:
+    assert call("added", first=[1], second=[2]) == [1, 2]
+
+
+def test_an_error_of_ours_comes_back_as_itself() -> None:
+    with pytest.raises(ModelFileError, match=r"a.onnx: empty\n  Copy it again."):
+        call("refused")
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("raised", "ZeroDivisionError: by hand"),
+        ("crashed", "it was killed by SIGSEGV"),
+        ("silent", "exit code 3 without a word"),
+        ("absent", "has no attribute 'absent'"),
+    ],
+)
+def test_a_child_that_gives_no_answer_says_how_it_ended(function: str, reason: str) -> None:
+    with pytest.raises(ChildFailure) as caught:
+        call(function)
+    assert reason in caught.value.reason
+
+
+def test_a_child_that_takes_too_long_is_killed() -> None:
+    started = time.monotonic()
+    with pytest.raises(ChildFailure, match=r"no end after 0\.5 s"):
+        call("asleep", timeout_s=0.5)
+    assert time.monotonic() - started < 30
+
+
+def test_a_child_that_wants_too_much_memory_fails_alone() -> None:
+    with pytest.raises(ChildFailure, match="MemoryError"):
+        call("greedy", memory_bytes=1 << 30)
+
+
+def test_a_child_sees_what_its_parent_can_import() -> None:
+    assert call("added", first=os.sep, second="a") == "/a"

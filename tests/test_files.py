@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amfac_edge.errors import InputError, OutputError
+from amfac_edge.files import atomic_file, atomic_files, file_bytes, json_bytes, sha256_of, writable_folder, write_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def interrupted(error: BaseException, *targets: Path) -> None:
+    with atomic_files(*targets) as temporaries:
+        temporaries[0].write_bytes(b"new")
+        raise error
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "a.onnx"
+    with atomic_file(target) as temporary:
+        temporary.write_bytes(b"half")
+        assert not target.exists()
+        assert temporary.suffix == target.suffix  # some writers choose the format by it
+    assert target.read_bytes() == b"half"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [ValueError("a fault"), KeyboardInterrupt()])
+def test_an_interrupted_write_leaves_the_old_file(error: BaseException, tmp_path: Path) -> None:
+    target = tmp_path / "a.onnx"
+    target.write_bytes(b"old")
+    with pytest.raises(type(error)):
+        interrupted(error, target)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_files_that_belong_together_appear_together(tmp_path: Path) -> None:
+    names = [tmp_path / "a.json", tmp_path / "a"]
+    with pytest.raises(ValueError, match="between"):
+        interrupted(ValueError("between"), *names)
+    assert list(tmp_path.iterdir()) == []
+    with atomic_files(*names) as temporaries:
+        for temporary in temporaries:
+            temporary.write_bytes(b"1")
+    assert sorted(tmp_path.iterdir()) == sorted(names)
+
+
+def test_a_finished_file_has_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_bytes(tmp_path / "a", b"1")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+def test_a_place_that_cant_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"absent/a: can't be written: No such file.*\n.*--out"):
+        write_bytes(tmp_path / "absent" / "a", b"1")
+    with pytest.raises(OutputError, match=r"file/below: can't be written: Not a directory"):
+        writable_folder(tmp_path / "file" / "below")
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    folder = writable_folder(tmp_path / "a" / "b")
+    assert list(folder.iterdir()) == []
+    assert writable_folder(folder) == folder
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"a: can't be written: No space left on device\n.*free space"):
+        interrupted(OSError(errno.ENOSPC, "No space left on device"), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_pipe_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError):
+        interrupted(BrokenPipeError(), tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent", "absent: the manifest does not exist"),
+        ("folder", "folder: the manifest is not a file"),
+        ("large", r"large: 11 bytes are more than a manifest can have \(10\)"),
+    ],
+)
+def test_a_file_that_cant_be_read_is_one_error(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "large").write_bytes(b"x" * 11)
+    with pytest.raises(InputError, match=message):
+        file_bytes(tmp_path / name, limit=10, what="manifest")
+
+
+def test_a_file_within_its_limit_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 10)
+    assert file_bytes(tmp_path / "a", limit=10, what="manifest") == b"x" * 10
+
+
+def test_digests_are_sha256_of_bytes_and_files(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000  # longer than one block
+    (tmp_path / "a").write_bytes(content)
+    assert sha256_of(tmp_path / "a") == sha256_of(content) == hashlib.sha256(content).hexdigest()
+
+
+def test_json_is_readable_and_strict() -> None:
+    assert json_bytes({"name": "Köln"}) == '{\n  "name": "Köln"\n}\n'.encode()
+    assert json.loads(json_bytes([1, 2])) == [1, 2]
+    with pytest.raises(ValueError, match="JSON compliant"):
+        json_bytes(math.nan)
