@@ -1,0 +1,160 @@
+"""amfac-bench: how long an artefact takes on this machine, and how ours compares with what people use instead."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amfac_edge.cameras import read_picture
+from amfac_edge.cli.command import CommandParser, run_command
+from amfac_edge.errors import InputError
+from amfac_edge.performance.measuring import BOUNDARIES, Limits, Measurement, measure_artefact, still_frame
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from amfac_edge.performance.samples import Statistics
+
+__all__ = ["main"]
+
+_LATER = ("compare", "report", "forecast", "choose")
+_BUSY = 0.1
+_MOST_PEOPLE = 1000
+_EXAMPLES = """examples:
+  amfac-bench model.cpu.fp32.onnx                    short for: amfac-bench run model.cpu.fp32.onnx
+  amfac-bench run a.onnx b.onnx --threads 2 --people 5 --json
+  amfac-bench peers --quick                          beside eager torch and the plain export
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return run_command("amfac-bench", lambda: _bench(argv), argv)
+
+
+def _bench(argv: Sequence[str] | None) -> int:
+    import sys  # noqa: PLC0415 - only where no words were handed in
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in _LATER:
+        raise InputError(f"amfac-bench {words[0]} is not in this version", cure="It has: run FILE..., peers.")
+    if words and words[0] not in ("run", "peers") and not words[0].startswith("-"):
+        words.insert(0, "run")
+    arguments = _parser().parse_args(words)
+    if arguments.word == "peers":
+        from amfac_edge.cli.bench_peers import peers  # noqa: PLC0415 - loads torch
+
+        return peers(arguments)
+    return _run(arguments)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser("amfac-bench", __doc__, epilog=_EXAMPLES)
+    words = parser.add_subparsers(dest="word", required=True, metavar="run|peers")
+    run = words.add_parser("run", help="latency of artefacts", description="Latency of artefacts, by stage.")
+    run.add_argument("files", nargs="+", type=Path, metavar="FILE", help="artefacts of amfac-export")
+    run.add_argument("--threads", type=int, metavar="N", help="of the engine (default: this machine's cores)")
+    run.add_argument(
+        "--no-spin", action="store_true", help="idle engine threads sleep: slower alone, better on a busy CPU"
+    )
+    run.add_argument("--people", type=int, default=1, metavar="N", help="boxes in a frame")
+    run.add_argument("--frame", default="1920x1080", metavar="WxH|PHOTO", help="size of the frame, or a picture")
+    run.add_argument("--seconds", type=float, default=3.0, metavar="S", help="of each series")
+    run.add_argument("--iterations", type=int, metavar="N", help="exact number of samples instead")
+    run.add_argument("--json", action="store_true", help="one JSON object, with every sample")
+    peers = words.add_parser(
+        "peers", help="ours beside others", description="Ours beside eager torch and the plain export."
+    )
+    peers.add_argument("--recipe", action="append", metavar="NAME", help="models (default: the four of AMFACPose)")
+    peers.add_argument("--quick", action="store_true", help="amfacpose-r18-256x256 alone")
+    peers.add_argument("--rounds", type=int, default=5, metavar="N", help="interleaved rounds")
+    peers.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of each timing")
+    peers.add_argument("--threads", default="1,2", metavar="N[,N]", help="thread counts")
+    peers.add_argument("--check", action="store_true", help="exit with 1 where the bar isn't met")
+    peers.add_argument("--json", action="store_true", help="one JSON object")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    limits = _limits(arguments)
+    frame = _frame(arguments.frame)
+    results = []
+    for path in arguments.files:
+        measured = measure_artefact(
+            path,
+            frame=frame,
+            people=arguments.people,
+            threads=arguments.threads,
+            spinning=not arguments.no_spin,
+            limits=limits,
+        )
+        results.append(_as_json(measured))
+        if not arguments.json:
+            _print(measured)
+    if arguments.json:
+        print(json.dumps({"measured": results}))
+    return 0
+
+
+def _limits(arguments: argparse.Namespace) -> Limits:
+    if not 0 < arguments.seconds <= 86_400:  # noqa: PLR2004 - a day
+        raise InputError(f"--seconds {arguments.seconds:g} is not within 0 and 86400", cure="Give 3, say.")
+    if arguments.iterations is not None and arguments.iterations < 1:
+        raise InputError(f"--iterations {arguments.iterations} is less than 1", cure="Give 1000, say.")
+    if not 1 <= arguments.people <= _MOST_PEOPLE:
+        raise InputError(f"--people {arguments.people} is not within 1 and {_MOST_PEOPLE}", cure="Give 1 to 5, say.")
+    return Limits(arguments.seconds, arguments.iterations)
+
+
+def _frame(text: str) -> NDArray[np.uint8]:
+    """A frame of the given size, or the picture of that path."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        return read_picture(Path(text))
+    if not (16 <= int(width) <= 16_384 and 16 <= int(height) <= 16_384):  # noqa: PLR2004 - any camera's
+        raise InputError(f"--frame {text} is not within 16x16 and 16384x16384", cure="Give 1920x1080, say.")
+    return still_frame(int(height), int(width))
+
+
+def _as_json(measured: Measurement) -> dict[str, object]:
+    frame = measured.series["frame"]
+    return {
+        "conditions": asdict(frame.conditions),
+        "load_ms": measured.load_ms,
+        "first_ms": measured.first_ms,
+        "busy": measured.busy,
+        "series": {
+            name: {"statistics": asdict(series.statistics), "samples_ms": series.samples_ms}
+            for name, series in measured.series.items()
+        },
+    }
+
+
+def _print(measured: Measurement) -> None:
+    conditions = measured.series["frame"].conditions
+    print(f"{conditions.artefact}  ({conditions.recipe}, {conditions.precision})")
+    print(
+        f"measured on {conditions.processor}: {conditions.engine}, {conditions.threads} threads, "
+        f"{'spinning' if conditions.spinning else 'sleeping'}; frame {conditions.frame}, {conditions.people} "
+        f"{'person' if conditions.people == 1 else 'people'}"
+    )
+    if measured.busy is not None and measured.busy > _BUSY:
+        print(f"other processes used {measured.busy:.0%} of a core meanwhile: the figures are worth less")
+    heads = " ".join(f"{head:>8}" for head in ("min", "mean", "median", "p90", "p99", "max"))
+    print(f"{'ms':8} {'n':>6} {heads} {'cv %':>6} {'fps':>7}")
+    for name in BOUNDARIES:
+        print(_row(name, measured.series[name].statistics))
+    print(f"opening the file {measured.load_ms:.0f} ms, first frame {measured.first_ms:.0f} ms\n")
+
+
+def _row(name: str, values: Statistics) -> str:
+    cells = [values.min, values.mean, values.median, values.p90, values.p99, values.max]
+    times = " ".join(f"{'few' if cell is None else f'{cell:.3f}':>8}" for cell in cells)
+    fps = f"{values.per_second:7.1f}" if name in ("engine", "frame") else " " * 7
+    return f"{name:8} {values.count:6} {times} {values.variation_percent:6.1f} {fps}"
