@@ -1,7 +1,7 @@
 """Samples of latency and what may be said of them.
 
 Percentiles follow trtexec (sampleReporting.cpp): of the ascending samples the one at index N - 1 - int((1 - p/100) N),
-without interpolation. A percentile is given only from as many samples as MLPerf's early-stopping rule needs for it;
+in exact arithmetic, without interpolation. A percentile is given only from as many samples as MLPerf's early-stopping rule needs for it;
 below that it is None, not a guess. Nothing is clipped. All times are in milliseconds.
 """
 
@@ -115,4 +115,4 @@ def percentile(samples: Sequence[float], percent: float) -> float:
     """The `percent`th percentile of `samples` by trtexec's rule."""
     ascending = sorted(samples)
     count = len(ascending)
-    return ascending[max(count - 1 - int((1 - percent / 100) * count), 0)]
+    return ascending[max(count - 1 - int((100 - percent) * count / 100), 0)]

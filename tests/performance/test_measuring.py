@@ -1,0 +1,60 @@
+"""Series end when they should, and the stages add up to the frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from amfac_edge.machine.load import cpu_seconds_of_others
+from amfac_edge.performance import Limits, measure_artefact
+from amfac_edge.performance.measuring import BOUNDARIES, people_boxes, series, still_frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+
+def test_an_artefact_is_measured_by_stage(markers: ModuleType, tmp_path: Path) -> None:
+    path = markers.write_artefact(tmp_path / "engine.onnx")
+    frame = still_frame(240, 320)
+    found = measure_artefact(path, frame=frame, people=2, threads=1, limits=Limits(iterations=20, warmup=2))
+    assert tuple(found.series) == BOUNDARIES
+    assert all(len(measured.samples_ms) == 20 for measured in found.series.values())
+    for whole, *parts in zip(*(found.series[name].samples_ms for name in BOUNDARIES[1:]), strict=True):
+        # The stages are timed within the frame's own start and stop.
+        assert 0 < sum(parts) <= whole
+    conditions = found.series["frame"].conditions
+    assert (conditions.threads, conditions.people, conditions.frame) == (1, 2, "320x240")
+    assert conditions.sha256 == found.series["engine"].conditions.sha256 != ""
+    assert found.load_ms > 0
+    assert found.first_ms > 0
+
+
+def test_a_timed_series_has_its_fewest_samples() -> None:
+    calls: list[int] = []
+    samples = series(lambda: calls.append(1), Limits(seconds=0.0, warmup=3, fewest=5))
+    assert (len(samples), len(calls)) == (5, 8)
+
+
+@pytest.mark.parametrize("people", [1, 3, 40])
+def test_people_stand_inside_the_frame(people: int) -> None:
+    boxes = people_boxes(people, 1080, 1920)
+    assert boxes.shape == (people, 4)
+    assert (boxes[:, 0] >= 0).all()
+    assert (boxes[:, 2] <= 1920).all()
+    assert (boxes[:, 2] > boxes[:, 0]).all()
+    assert np.all(boxes[1:, 0] >= boxes[:-1, 2] - 1e-9)
+
+
+def test_load_of_others_is_read_from_proc(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "stat").write_text("cpu  100000 0 200000 999 7 0 0 0 50 50\ncpu0 1 2 3 4\n")
+    busy = cpu_seconds_of_others(tmp_path)
+    assert busy is not None
+    # 300,000 ticks of a hundredth of a second, less what this process has used.
+    assert 2000 < busy <= 3000
+    assert cpu_seconds_of_others(tmp_path / "absent") is None
+    (tmp_path / "proc" / "stat").write_text("nonsense line of words")
+    assert cpu_seconds_of_others(tmp_path) is None

@@ -1,0 +1,79 @@
+"""The comparison's arithmetic, its order, and that all candidates find the same joints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from amfac_edge.errors import MachineError
+from amfac_edge.keypoints import SimccCode, crop_affines, transform_points
+from amfac_edge.performance.peers import Candidate, Comparison, compare_candidates, time_artefact
+from amfac_edge.runtime.by_hand import HandWritten
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+    from numpy.typing import NDArray
+
+
+def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:
+    comparison = Comparison("r", 2, {"plain": [10.0, 30.0, 20.0], "ours": [5.0, 5.0, 2.0]}, {})
+    assert comparison.ratio("plain") == 6.0
+    assert comparison.as_json()["ratios"] == {"plain": 6.0}
+
+
+def test_rounds_are_interleaved(markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artefact = markers.write_artefact(tmp_path / "engine.onnx")
+    order: list[str] = []
+
+    def child(function: str, **_: object) -> dict[str, list[float]]:
+        order.append(function)
+        return {"frame_ms": [1.0, 3.0, 2.0], "network_ms": [1.0]}
+
+    monkeypatch.setattr("amfac_edge.performance.peers.call_in_child", child)
+    candidates = [Candidate("plain", "a:b", artefact), Candidate("ours", "c:d", artefact)]
+    ticks: list[int] = []
+    found = compare_candidates(candidates, artefact, threads=1, rounds=2, seconds=0.1, done=lambda: ticks.append(1))
+    assert order == ["a:b", "c:d", "a:b", "c:d"]
+    assert len(ticks) == 4
+    assert found.frame_ms == {"plain": [2.0, 2.0], "ours": [2.0, 2.0]}
+
+
+def test_a_candidate_that_dies_is_named(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "engine.onnx")
+    broken = Candidate("broken", "amfac_edge.performance.peers:no_such_function", artefact)
+    with pytest.raises(MachineError, match="broken could not be timed"):
+        compare_candidates([broken], artefact, threads=1, rounds=1, seconds=0.1, done=lambda: None)
+
+
+def test_ours_is_timed_through_the_estimator(markers: ModuleType, tmp_path: Path) -> None:
+    path = str(markers.write_artefact(tmp_path / "engine.onnx"))
+    times = time_artefact(path, path, threads=1, seconds=0.05)
+    assert len(times["frame_ms"]) == len(times["network_ms"]) >= 10
+    assert all(network < whole for network, whole in zip(times["network_ms"], times["frame_ms"], strict=True))
+
+
+def test_the_pipeline_by_hand_finds_the_same_joints(markers: ModuleType) -> None:
+    recipe = markers.RECIPE
+    code = SimccCode.of(recipe)
+    points = np.random.default_rng(3).uniform(5, 40, (1, 17, 2))
+    seen: list[NDArray[np.float32]] = []
+
+    def network(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        seen.append(image)
+        return code.encode(points)
+
+    frame = np.full((200, 300, 3), (10, 20, 30), np.uint8)
+    boxes = np.array([[100.0, 60.0, 180.0, 160.0]])
+    joints, network_ms = HandWritten(network, recipe).timed(frame, boxes)
+    # Half a bin of a crop pixel, in frame pixels.
+    affine = crop_affines(boxes, recipe.crop)
+    bound = abs(affine[0, 0, 0]) / (2 * recipe.split_ratio) + 1e-6
+    np.testing.assert_allclose(joints, transform_points(points, affine), atol=bound)
+    assert network_ms >= 0
+    # RGB, normalised: the middle pixel is (30, 20, 10) / 255.
+    middle = seen[0][0, :, markers.HEIGHT // 2, markers.WIDTH // 2]
+    np.testing.assert_allclose(middle, (np.array([30, 20, 10]) / 255 - recipe.mean) / recipe.std, atol=1e-5)

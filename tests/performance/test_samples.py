@@ -1,0 +1,51 @@
+"""Statistics against hand-computed values, and figures that are not given where they aren't earned."""
+
+from __future__ import annotations
+
+import pytest
+
+from amfac_edge.performance import Statistics, percentile
+
+
+@pytest.mark.parametrize(
+    ("count", "percent", "expected"),
+    [
+        (10, 90, 9),  # one sample of ten lies above it
+        (100, 90, 90),
+        (100, 99, 99),
+        (1000, 99, 990),
+        (1, 99, 1),
+        (3, 50, 2),
+        (64, 90, 58),  # int(6.4) = 6 lie above it
+    ],
+)
+def test_percentiles_by_trtexecs_rule(count: int, percent: float, expected: float) -> None:
+    assert percentile([float(value) for value in range(count, 0, -1)], percent) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "known"),
+    [
+        (63, ()),
+        (64, ("p90",)),
+        (129, ("p90",)),
+        (130, ("p90", "p95")),
+        (661, ("p90", "p95")),
+        (662, ("p90", "p95", "p99")),
+    ],
+)
+def test_a_percentile_needs_its_samples(count: int, known: tuple[str, ...]) -> None:
+    found = Statistics.of([float(value) for value in range(1, count + 1)])
+    assert tuple(name for name in ("p90", "p95", "p99") if getattr(found, name) is not None) == known
+
+
+def test_moments_by_hand() -> None:
+    found = Statistics.of([1.0, 2.0, 3.0, 10.0])
+    assert (found.count, found.min, found.mean, found.median, found.max) == (4, 1.0, 4.0, 2.5, 10.0)
+    # Population standard deviation: sqrt((9 + 4 + 1 + 36) / 4).
+    assert found.variation_percent == pytest.approx(100 * 12.5**0.5 / 4)
+    assert found.per_second == 250.0
+
+
+def test_nothing_is_clipped() -> None:
+    assert Statistics.of([1.0] * 99 + [1000.0]).max == 1000.0
