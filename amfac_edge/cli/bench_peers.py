@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["peers", "time_eager"]
 
-VARIANTS = tuple(f"amfacpose-{depth}-{size}" for depth in ("r34", "r18") for size in ("384x288", "256x256"))
+_VARIANTS = tuple(f"amfacpose-{depth}-{size}" for depth in ("r34", "r18") for size in ("384x288", "256x256"))
 _BAR_RECIPE, _BAR_THREADS = "amfacpose-r18-256x256", 2
 _MOST_ROUNDS = 1000
 _PERFORMANCE = "amfac_edge.performance.peers"
@@ -35,7 +35,7 @@ _PERFORMANCE = "amfac_edge.performance.peers"
 
 def peers(arguments: argparse.Namespace) -> int:
     """Run the comparison; the exit code is 1 only where `--check` was given and a bar isn't met."""
-    recipes = arguments.recipe or ([_BAR_RECIPE] if arguments.quick else list(VARIANTS))
+    recipes = arguments.recipe or ([_BAR_RECIPE] if arguments.quick else list(_VARIANTS))
     threads = _numbers(arguments.threads)
     if not 1 <= arguments.rounds <= _MOST_ROUNDS:
         raise InputError(f"--rounds {arguments.rounds} is not within 1 and {_MOST_ROUNDS}", cure="Give 5, say.")

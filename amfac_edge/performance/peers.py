@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BARS", "Candidate", "Comparison", "compare_candidates", "time_artefact", "time_plain"]
+__all__ = ["BARS", "Candidate", "Comparison", "compare_candidates", "time_artefact", "time_by_hand", "time_plain"]
 
 # What ours must reach on amfacpose-r18-256x256 at two threads, end to end: times faster than each candidate.
 BARS = {"plain ONNX Runtime": 3.6, "eager torch": 3.5}
-OURS = "ours"
+_OURS = "ours"
 _SLOWEST_S = 600.0
 
 
@@ -69,7 +69,7 @@ class Comparison:
 
     def ratio(self, other: str) -> float:
         """How many times faster ours is than `other`, end to end: the median over rounds of the rounds' own ratios."""
-        pairs = zip(self.frame_ms[other], self.frame_ms[OURS], strict=True)
+        pairs = zip(self.frame_ms[other], self.frame_ms[_OURS], strict=True)
         return statistics.median(theirs / ours for theirs, ours in pairs)
 
     def as_json(self) -> dict[str, object]:
@@ -79,7 +79,7 @@ class Comparison:
             "threads": self.threads,
             "frame_ms": self.frame_ms,
             "network_ms": self.network_ms,
-            "ratios": {name: self.ratio(name) for name in self.frame_ms if name != OURS},
+            "ratios": {name: self.ratio(name) for name in self.frame_ms if name != _OURS},
         }
 
 

@@ -1,8 +1,8 @@
 """Samples of latency and what may be said of them.
 
-Percentiles follow trtexec (sampleReporting.cpp): of the ascending samples the one at N - 1 - int((1 - p/100) N), in exact
-arithmetic and without interpolation. A percentile is given only from as many samples as MLPerf's early-stopping rule
-needs for it; below that it is None, not a guess. Nothing is clipped. All times are in milliseconds.
+Percentiles follow trtexec (sampleReporting.cpp): of the ascending samples the one at N - 1 - int((1 - p/100) N), in
+exact arithmetic and without interpolation. A percentile is given only from as many samples as MLPerf's early-stopping
+rule needs for it; below that it is None, not a guess. Nothing is clipped. All times are in milliseconds.
 """
 
 from __future__ import annotations

@@ -53,5 +53,5 @@ def test_a_wrong_option_is_one_clear_error(command: str, run: Callable[..., subp
     done = run("--jsn")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(command)
-    assert "--jsn is no option; did you mean --json" in done.stderr
+    assert "--jsn is no option; " in done.stderr
     assert "Traceback" not in done.stderr
