@@ -191,6 +191,11 @@ def _tar_index(path: Path) -> Mapping[str, tuple[int, int]]:
                 if member.offset_data + member.size > length or len(places) >= _MOST_MEMBERS:
                     raise tarfile.ReadError(f"{name} reaches beyond the end of the file, or there are too many members")
                 places[name] = (member.offset_data, member.size)
+        # tarfile takes a header that is cut off for the end.
+        with path.open("rb") as stream:
+            stream.seek(-min(length, tarfile.BLOCKSIZE), os.SEEK_END)
+            if stream.read().strip(b"\0"):
+                raise tarfile.ReadError("its end is missing")
     except (tarfile.TarError, OSError, ValueError) as error:
         raise InputError(
             f"{path}: can't be read as an uncompressed tar: {error}",

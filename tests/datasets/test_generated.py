@@ -35,8 +35,9 @@ def test_poses_vary_and_the_person_faces_the_camera() -> None:
     relative = (people.keypoints[:, :, :2] - people.boxes[:, None, :2]) / (
         people.boxes[:, None, 2:] - people.boxes[:, None, :2]
     )
-    # The wrists and ankles wander, the trunk less.
-    assert relative.std(axis=0)[[9, 10, 15, 16]].min() > 0.08
+    # Hands and feet wander over the box.
+    assert relative[:, [9, 10, 15, 16], 0].std(axis=0).min() > 0.15
+    assert relative[:, [9, 10], 1].std(axis=0).min() > 0.1
     left_shoulder, right_shoulder = people.keypoints[:, 5, 0], people.keypoints[:, 6, 0]
     assert (left_shoulder > right_shoulder).all()
 
