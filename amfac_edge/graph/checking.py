@@ -31,6 +31,7 @@ __all__ = ["checked_model", "load_checked"]
 # protobuf's own limit; a model above it keeps its weights outside the file, which is refused below.
 _SIZE_LIMIT = (1 << 31) - 1
 _MOST_NODES = 20_000
+_LOOPS = ("Loop", "Scan")
 _OPSETS = range(11, 24)
 _NEWEST_IR = 13
 _SECONDS = 120.0
@@ -65,9 +66,10 @@ def load_checked(path: Path) -> ModelProto:
     content = file_bytes(path, limit=_SIZE_LIMIT, what="ONNX file")
     model = _parsed(content, path)
     _check_versions(model, path)
-    _check_size(model.graph, path)
-    for tensor in _tensors(model.graph):
-        _check_tensor(tensor, path)
+    _check_nodes(model.graph, path)
+    for graph in _graphs(model.graph):
+        for tensor in _tensors(graph):
+            _check_tensor(tensor, path)
     _check_structure(model, path)
     RawGraph(content, name=str(path), optimised=False, threads=1)
     return model
@@ -107,12 +109,27 @@ def _check_versions(model: ModelProto, path: Path) -> None:
         )
 
 
-def _check_size(graph: GraphProto, path: Path) -> None:
-    if len(graph.node) > _MOST_NODES:
+def _check_nodes(graph: GraphProto, path: Path) -> None:
+    nodes = [node for inner in _graphs(graph) for node in inner.node]
+    if len(nodes) > _MOST_NODES:
         raise ModelFileError(
-            f"{path}: {len(graph.node):,} nodes, more than the {_MOST_NODES:,} that any pose network has",
-            cure=_REEXPORT,
+            f"{path}: {len(nodes):,} nodes, more than the {_MOST_NODES:,} that any pose network has", cure=_REEXPORT
         )
+    loop = next((node for node in nodes if node.op_type in _LOOPS), None)
+    if loop is not None:
+        raise ModelFileError(
+            f"{path}: node {loop.name or loop.op_type} is a {loop.op_type}, which may never end",
+            cure="Export the model without it; no pose network needs one.",
+        )
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """The graph and all graphs inside its nodes (the branches of an If)."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:

@@ -98,13 +98,15 @@ def compare(
     spread = max(float(np.ptp(logits)) for logits in reference)
     budget = LOGIT_BUDGET * spread / (2 * recipe.temperature) + 1e-6
     shifts = np.nan_to_num(distance, nan=np.inf)
+    # Without interpolation, which has no answer between infinities.
+    middle, most = (float(np.percentile(shifts, percent, method="higher")) for percent in (50, 99))
     return Parity(
         crops=len(keypoints),
         logit_error=logit_error,
         joints=distance.size,
         ties=int(np.count_nonzero(~clear)),
         moved=tuple((int(crop), int(joint), float(distance[crop, joint])) for crop, joint in worst),
-        shift_px=(float(np.percentile(shifts, 50)), float(np.percentile(shifts, 99)), float(shifts.max())),
+        shift_px=(middle, most, float(shifts.max())),
         score_error=float(np.abs(scores - expected_scores).max()),
         score_budget=budget,
     )
