@@ -37,7 +37,7 @@ $(INSTALLED): pyproject.toml requirements/constraints.txt
 	    echo "make: $(PYTHON) can't make a virtual environment." >&2; \
 	    echo "  On Debian and Ubuntu: apt install python3-venv" >&2; exit 3; }
 	@echo "installing into $(VENV); the first time takes some minutes" >&2
-	@$(RUN)/python $(PIP_INSTALL) -e ".[export,dev]"
+	@$(RUN)/python $(PIP_INSTALL) -e ".[export,eval,dev]"
 	@touch $@
 
 # --------------------------------------------------------------------------------------------------------------- demo

@@ -43,6 +43,7 @@ _EXTRA_OF = {
     "onnxscript": ("onnxscript", "export"),
     "onnxsim": ("onnxsim", "export"),
     "safetensors": ("safetensors", "export"),
+    "pycocotools": ("pycocotools", "eval"),
     "tensorrt_rtx": ("tensorrt-rtx", "rtx"),
     "tensorrt": ("tensorrt", "cuda"),
     "cuda": ("cuda-python", "cuda"),

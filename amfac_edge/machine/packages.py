@@ -84,6 +84,7 @@ EXTRAS: Mapping[str, tuple[Requirement, ...]] = MappingProxyType(
             _ONNXSIM,
             Requirement("safetensors", "safetensors", "0.4"),
         ),
+        "eval": (Requirement("pycocotools", "pycocotools", "2.0.8"),),
         "rtx": (Requirement("tensorrt_rtx", "tensorrt-rtx", "1.7.1.116", pinned=True), _CUDA_PYTHON, _OPENCV),
         "cuda": (
             Requirement("tensorrt", "tensorrt", "10.3"),

@@ -1,0 +1,99 @@
+"""PCK: the part of the labelled joints that were found within t of the longer side of the person's box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from amfac_edge.accuracy.bootstrap import image_weights, percentile_interval
+from amfac_edge.accuracy.similarity import found_people
+from amfac_edge.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from amfac_edge.accuracy.bootstrap import Interval
+    from amfac_edge.accuracy.predictions import Predictions
+    from amfac_edge.datasets import PeopleSet
+
+__all__ = ["BODY_JOINTS", "Pck", "pck"]
+
+BODY_JOINTS = tuple(
+    f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
+)
+"""The twelve joints that all data sets have."""
+
+
+@dataclass(frozen=True)
+class Pck:
+    """The result; fractions.
+
+    Attributes:
+        value: over all joints.
+        body: over the twelve `BODY_JOINTS`; -1 where the skeleton has none of them labelled.
+        joints: of each joint that is labelled somewhere.
+        threshold: t.
+        interval: of `value`, where resamples were asked for.
+    """
+
+    value: float
+    body: float
+    joints: dict[str, float]
+    threshold: float
+    interval: Interval | None = None
+
+
+def pck(
+    people: PeopleSet, predictions: Predictions, *, threshold: float = 0.1, resamples: int = 0, seed: int = 0
+) -> Pck:
+    """Score by PCK. A person that no prediction found has none of its joints right.
+
+    Args:
+        people: the ground truth.
+        predictions: in each picture the surest one takes the person that is most like it, and so on.
+        threshold: t, of the box's longer side.
+        resamples: of the bootstrap over pictures; 0 for none.
+        seed: of it.
+
+    Raises:
+        InputError: a threshold that is not above 0.
+    """
+    if not 0 < threshold < np.inf:
+        raise InputError(f"PCK at {threshold:g}: no such threshold", cure="Give a part of the box, such as 0.1.")
+    right, labelled = _joints_found(people, predictions, threshold)
+    names = people.skeleton.joints
+    body = [names.index(name) for name in BODY_JOINTS if name in names]
+    interval = None
+    if resamples:
+        numbers = np.array(sorted(people.images))
+        weights = image_weights(len(numbers), resamples, seed)[:, np.searchsorted(numbers, people.image_ids)]
+        totals = np.maximum(weights @ labelled.sum(axis=1), 1)
+        interval = percentile_interval(weights @ right.sum(axis=1) / totals)
+    return Pck(
+        value=_part(right, labelled),
+        body=_part(right[:, body], labelled[:, body]),
+        joints={name: _part(right[:, k], labelled[:, k]) for k, name in enumerate(names) if labelled[:, k].any()},
+        threshold=threshold,
+        interval=interval,
+    )
+
+
+def _joints_found(
+    people: PeopleSet, predictions: Predictions, threshold: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(N, K): right, and labelled."""
+    reach = threshold * (people.boxes[:, 2:] - people.boxes[:, :2]).max(axis=1)
+    scales = np.repeat(reach[:, None], len(people.skeleton.joints), axis=1)
+    finder, _ = found_people(people, predictions, scales)
+    labelled = (people.keypoints[:, :, 2] > 0) & people.labelled[:, None]
+    if not len(predictions):
+        return np.zeros_like(labelled), labelled
+    distances = np.linalg.norm(predictions.keypoints[finder] - people.keypoints[:, :, :2], axis=-1)
+    return labelled & (finder >= 0)[:, None] & (distances <= scales), labelled
+
+
+def _part(right: NDArray[np.bool_], labelled: NDArray[np.bool_]) -> float:
+    count = int(labelled.sum())
+    return int(right.sum()) / count if count else -1.0

@@ -1,0 +1,290 @@
+"""Running a model over a data set: boxes -> crops -> joints in picture pixels.
+
+A predictor is anything that turns crops into joints: an artefact as it will run on a board, its raw twin or a torch
+network. Cropping, mapping back and scoring are the same for all of them. H x W the crop, K joints, k bins a pixel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from amfac_edge.accuracy.predictions import Predictions
+from amfac_edge.accuracy.similarity import by_image, without_doubles
+from amfac_edge.artefact.identify import identify
+from amfac_edge.errors import FrameError, InputError, ModelFileError
+from amfac_edge.keypoints import SimccCode, crop_affines, skeleton, transform_points, warp_crops
+from amfac_edge.runtime import person_scores
+from amfac_edge.sessions import open_session
+from amfac_edge.sessions.raw_graph import RawGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from amfac_edge.accuracy.predictions import Boxes
+    from amfac_edge.datasets import OnFault, PeopleSet
+    from amfac_edge.declared.recipe import Recipe
+    from amfac_edge.sessions import PoseSession
+
+    Logits = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+    Disturb = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+
+__all__ = ["LogitsPredictor", "Predicted", "Predictor", "SessionPredictor", "predict_people", "predictor_from_onnx"]
+
+_CROPS_AT_ONCE = 32
+_NO_FLIP = (
+    "Flip averaging needs logits: give the raw twin (amfac-export ... --raw-logits) or the checkpoint it was made from."
+)
+
+
+class Predictor(Protocol):
+    """Crops to joints."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Its crop, its skeleton."""
+        ...
+
+    @property
+    def trained(self) -> bool | None:
+        """What its file says of the weights; None where it says nothing."""
+        ...
+
+    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Joints of M crops.
+
+        Args:
+            crops: (M, H, W, 3) uint8 BGR, C-contiguous, M from 1 on.
+
+        Returns:
+            Keypoints (M, K, 2) in crop pixels, scores (M, K) in 0..1.
+        """
+        ...
+
+
+class SessionPredictor:
+    """An artefact, run as `PoseEstimator` runs it.
+
+    Args:
+        session: closed by its owner.
+    """
+
+    def __init__(self, session: PoseSession) -> None:
+        self._session = session
+
+    @property
+    def recipe(self) -> Recipe:
+        """See `Predictor`."""
+        return self._session.manifest.recipe
+
+    @property
+    def trained(self) -> bool | None:
+        """See `Predictor`."""
+        return self._session.manifest.trained
+
+    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `Predictor.run`."""
+        return self._session.run(crops)
+
+
+class LogitsPredictor:
+    """A network that gives SimCC logits, with or without flip averaging.
+
+    Flipped, the logits of the mirrored crop are mirrored back and averaged with the crop's own, in SimCC space: exact
+    where the recipe has `bin_centres` (a mirror is a reversal of the bins), (k - 1)/k pixels off where it has not.
+
+    Args:
+        recipe: of the network.
+        logits: (M, 3, H, W) float32 normalised RGB -> x logits (M, K, W·k), y logits (M, K, H·k).
+        flip: whether to average with the mirrored crop.
+        trained: what is known of the weights.
+    """
+
+    def __init__(self, recipe: Recipe, logits: Logits, *, flip: bool = False, trained: bool | None = None) -> None:
+        self._recipe = recipe
+        self._logits = logits
+        self._flip = flip
+        self._trained = trained
+        self._code = SimccCode.of(recipe)
+
+    @property
+    def recipe(self) -> Recipe:
+        """See `Predictor`."""
+        return self._recipe
+
+    @property
+    def trained(self) -> bool | None:
+        """See `Predictor`."""
+        return self._trained
+
+    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `Predictor.run`."""
+        x, y = self._logits(self._normalised(crops))
+        if self._flip:
+            order = skeleton(self._recipe.skeleton).flip_order
+            mirrored = self._logits(self._normalised(crops[:, :, ::-1]))
+            back_x, back_y = self._code.flip(*mirrored, order)
+            x, y = (x + back_x) / np.float32(2), (y + back_y) / np.float32(2)
+        return self._code.decode(x, y, self._recipe.temperature)
+
+    def _normalised(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        mean, std = np.array(self._recipe.mean, np.float32), np.array(self._recipe.std, np.float32)
+        rgb = (crops[..., ::-1].astype(np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))
+
+
+@contextlib.contextmanager
+def predictor_from_onnx(path: Path, *, flip: bool = False) -> Iterator[Predictor]:
+    """The predictor of an artefact (crops in, joints out) or of its raw twin (logits out).
+
+    Raises:
+        ModelFileError: no artefact of amfac-export, or `flip` of one without logits.
+        MachineError: a plan, or onnxruntime is missing.
+    """
+    manifest = identify(path).manifest
+    if manifest is not None and manifest.input_kind == "raw":
+        graph = RawGraph(path.read_bytes(), name=str(path))
+        batch = manifest.batch.maximum
+        yield LogitsPredictor(manifest.recipe, _in_batches(graph, batch), flip=flip, trained=manifest.trained)
+        return
+    with open_session(path) as session:
+        if flip:
+            raise ModelFileError(f"{path}: gives joints, no logits", cure=_NO_FLIP)
+        yield SessionPredictor(session)
+
+
+def _in_batches(graph: RawGraph, batch: int) -> Logits:
+    """The graph's logits of any number of images; each call gets `batch`, the last one repeats to fill up."""
+
+    def logits(images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        filled = np.concatenate([images, np.repeat(images[-1:], -len(images) % batch, axis=0)])
+        parts = [graph.run({"image": filled[start : start + batch]}) for start in range(0, len(filled), batch)]
+        x, y = (np.concatenate(axis)[: len(images)] for axis in zip(*parts, strict=True))
+        return x, y
+
+    return logits
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a run over a data set gave.
+
+    Attributes:
+        predictions: of all pictures that could be read.
+        unread: why pictures were left out, by id.
+    """
+
+    predictions: Predictions
+    unread: dict[int, str]
+
+
+def predict_people(
+    predictor: Predictor,
+    people: PeopleSet,
+    boxes: Boxes,
+    *,
+    disturb: Disturb | None = None,
+    on_fault: OnFault = "refuse",
+    progress: Callable[[int], None] | None = None,
+) -> Predicted:
+    """The joints in all boxes; a detector's doubles are dropped by OKS-NMS.
+
+    Args:
+        predictor: whose skeleton is that of the people.
+        people: for the pictures.
+        boxes: where to look.
+        disturb: (H, W, 3) uint8 crop and a number (the box's) -> the crop that is looked at instead.
+        on_fault: "skip" leaves out pictures that can't be read.
+        progress: called with the number of boxes done.
+
+    Raises:
+        InputError: another skeleton, no boxes, or scores that are not finite.
+        FrameError: a picture can't be read.
+    """
+    recipe = predictor.recipe
+    if recipe.skeleton != people.skeleton.name:
+        raise InputError(
+            f"{recipe.name} finds the joints of {recipe.skeleton}, {people.name} has those of {people.skeleton.name}",
+            cure="Use a model of that skeleton, or --map-joints to score the joints that both have.",
+        )
+    runner = _Runner(predictor, boxes, disturb)
+    unread: dict[int, str] = {}
+    for image, here in by_image(boxes.image_ids).items():
+        try:
+            picture = people.read_image(image)
+        except FrameError as error:
+            if on_fault == "refuse":
+                raise
+            unread[image] = error.problem
+            continue
+        runner.look(picture, here)
+        if progress is not None:
+            progress(len(here))
+    predictions = runner.finished(people)
+    if not boxes.is_ground_truth:
+        predictions = without_doubles(predictions, people.skeleton)
+    return Predicted(predictions, unread)
+
+
+class _Runner:
+    """Collects crops over pictures, so that the network gets whole batches."""
+
+    def __init__(self, predictor: Predictor, boxes: Boxes, disturb: Disturb | None) -> None:
+        self._predictor = predictor
+        self._boxes = boxes
+        self._disturb = disturb
+        self._crops: list[NDArray[np.uint8]] = []
+        self._affines: list[NDArray[np.float64]] = []
+        self._waiting = 0
+        self._keypoints: list[NDArray[np.float64]] = []
+        self._scores: list[NDArray[np.float32]] = []
+        self._seen: list[NDArray[np.intp]] = []
+
+    def look(self, picture: NDArray[np.uint8], here: NDArray[np.intp]) -> None:
+        rule = self._predictor.recipe.crop
+        affines = crop_affines(self._boxes.boxes[here], rule)
+        crops = np.empty((len(here), rule.height, rule.width, 3), np.uint8)
+        warp_crops(picture, affines, crops)
+        if self._disturb is not None:
+            for crop, number in zip(crops, here.tolist(), strict=True):
+                crop[:] = self._disturb(crop, number)
+        self._crops.append(crops)
+        self._affines.append(affines)
+        self._seen.append(here)
+        self._waiting += len(here)
+        if self._waiting >= _CROPS_AT_ONCE:
+            self._run()
+
+    def finished(self, people: PeopleSet) -> Predictions:
+        if self._waiting:
+            self._run()
+        if not self._keypoints:
+            raise InputError(f"{people.name}: no picture with a box could be read", cure="Check --images and --boxes.")
+        seen, scores = np.concatenate(self._seen), np.concatenate(self._scores)
+        if not np.isfinite(scores).all():
+            raise InputError(
+                f"{self._predictor.recipe.name} gave scores that are not finite: its joints mean nothing",
+                cure="Export the model again, or take an earlier checkpoint.",
+            )
+        return Predictions(
+            image_ids=self._boxes.image_ids[seen],
+            keypoints=np.concatenate(self._keypoints),
+            joint_scores=scores.astype(np.float64),
+            scores=person_scores(scores, self._boxes.scores[seen]),
+            boxes=self._boxes.boxes[seen],
+        )
+
+    def _run(self) -> None:
+        crops, affines = np.concatenate(self._crops), np.concatenate(self._affines)
+        for start in range(0, len(crops), _CROPS_AT_ONCE):
+            part = slice(start, start + _CROPS_AT_ONCE)
+            keypoints, scores = self._predictor.run(crops[part])
+            self._keypoints.append(transform_points(keypoints, affines[part]))
+            self._scores.append(scores)
+        self._crops, self._affines, self._waiting = [], [], 0

@@ -1,0 +1,323 @@
+"""amfac-eval: the score of a checkpoint, an ONNX or saved predictions on annotated people."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amfac_edge.accuracy import (
+    BOX_SOURCE,
+    PROTOCOLS,
+    case_sheet,
+    curve_picture,
+    ground_truth_boxes,
+    load_boxes,
+    load_predictions,
+    matched_people,
+    paired_difference,
+    paper_rows,
+    predict_people,
+    predictor_from_onnx,
+    protocol_of,
+    robustness_curve,
+    save_predictions,
+    score_people,
+    write_curve,
+)
+from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
+from amfac_edge.datasets import load_people
+from amfac_edge.drawing import write_picture
+from amfac_edge.errors import InputError
+from amfac_edge.files import writable_folder
+from amfac_edge.keypoints import skeleton, skeleton_names
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from amfac_edge.accuracy import Boxes, Interval, Predictions, Predictor, Protocol, Score
+    from amfac_edge.datasets import OnFault, PeopleSet
+    from amfac_edge.declared.recipe import Recipe
+
+__all__ = ["main"]
+
+_GT = "gt"
+_SHOWN_FAULTS = 5
+_UNTRAINED = "untrained weights: this score means nothing"
+_EXAMPLES = """examples:
+  amfac-eval model.cpu.fp32.onnx --data person_keypoints_val2017.json --images val2017
+  amfac-eval model.pth --data val.json --images val.tar --boxes gt --boxes detections.json --flip
+  amfac-eval --predictions results.json --data val.json --bootstrap 1000
+  amfac-eval model.pth --data lsp.json --images lsp.tar --protocol pck --worst cases.png
+
+data: COCO keypoints or CrowdPose as published, any JSON of that form, or a data table (.toml).
+--json: AP, AP50, AP75, APm, APl, AR (CrowdPose: and APeasy, APmedium, APhard) as fractions; all else in "details".
+"""
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A score, where its boxes came from, and the predictions behind it."""
+
+    boxes: str
+    score: Score
+    predictions: Predictions
+    people: PeopleSet
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return run_command("amfac-eval", lambda: _evaluate(_parser().parse_args(argv)), argv)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser("amfac-eval", __doc__, epilog=_EXAMPLES)
+    add = parser.add_argument
+    add("file", nargs="?", type=Path, metavar="FILE", help="an .onnx of amfac-export, its raw twin, or a checkpoint")
+    add("--predictions", type=Path, metavar="JSON", help="score this COCO results list instead of a model")
+    add("--data", required=True, type=Path, metavar="JSON|TOML", help="the annotations, or a data table")
+    add("--images", type=Path, metavar="DIR|TAR", help="the pictures (default: those of the data table)")
+    add(
+        "--boxes", action="append", metavar="gt|JSON", help="where to look: the annotated boxes (default), or a "
+        "detector's COCO results; twice for both"
+    )  # fmt: skip
+    add("--flip", action="store_true", help="average with the mirrored crop (needs logits: a checkpoint or raw twin)")
+    add("--protocol", choices=PROTOCOLS, help="default: that of the data's skeleton")
+    add("--pck", type=float, default=0.1, metavar="T", help="PCK's threshold, of the box's longer side (0.1)")
+    add("--recipe", metavar="NAME|TOML", help="of a checkpoint, where the file's own is not wanted")
+    add("--key-map", type=Path, metavar="TOML", help="renames a checkpoint's keys")
+    add("--skeleton", choices=skeleton_names(), help="of data whose file names no joints (with --predictions)")
+    add("--map-joints", action="store_true", help="map the data's joints to the model's by name")
+    add("--skip-faults", action="store_true", help="leave out faulty annotations and pictures, and name them")
+    add("--bootstrap", type=int, default=0, metavar="N", help="95 %% intervals from N resamples of the pictures")
+    add("--seed", type=int, default=0, metavar="S", help="of the bootstrap (0)")
+    add("--against", type=Path, metavar="JSON", help="other predictions: the difference's interval (with --bootstrap)")
+    add("--save-predictions", type=Path, metavar="JSON", help="write a COCO results list")
+    add("--worst", type=Path, metavar="PICTURE", help="write a sheet of the worst and the best cases")
+    add("--robustness", type=Path, metavar="CSV", help="score under low light and motion blur; a .png beside it")
+    add("--json", action="store_true", help="one JSON object on standard output")
+    return parser
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    _check(arguments)
+    with _opened(arguments) as predictor:
+        recipe = predictor.recipe if predictor else None
+        people = _people(arguments, recipe)
+        protocol: Protocol = arguments.protocol or protocol_of(people)
+        results = list(_results(arguments, predictor, people, protocol))
+        if arguments.robustness and predictor is not None:
+            _robustness(arguments, predictor, people, protocol)
+    _write(arguments, results[0], protocol)
+    difference = _difference(arguments, results[0], protocol)
+    if arguments.json:
+        print(json.dumps(_as_json(results, people, recipe, protocol, difference), allow_nan=False))
+    else:
+        print("\n".join(_table(results, recipe, protocol)))
+        for name, interval in difference.items():
+            print(f"{name} minus {arguments.against.name}: 95 % within {interval.low:+.4f} and {interval.high:+.4f}")
+    _say_remarks(arguments, results, people, predictor)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what can be refused before anything is loaded."""
+    if (arguments.file is None) == (arguments.predictions is None):
+        raise InputError("give a FILE or --predictions, one of them", cure="amfac-eval --help shows both forms.")
+    model_only = {
+        "--boxes": arguments.boxes, "--flip": arguments.flip, "--recipe": arguments.recipe,
+        "--key-map": arguments.key_map, "--robustness": arguments.robustness,
+    }  # fmt: skip
+    given = [name for name, value in model_only.items() if value]
+    if arguments.predictions is not None and given:
+        raise InputError(
+            f"{', '.join(given)} with --predictions: saved predictions run no model", cure="Leave it out, or give FILE."
+        )
+    if arguments.bootstrap < 0 or arguments.seed < 0 or (arguments.against and not arguments.bootstrap):
+        raise InputError(
+            f"--bootstrap {arguments.bootstrap} --seed {arguments.seed}: no such resampling",
+            cure="Give --bootstrap 1000; --against needs it too.",
+        )
+    if arguments.robustness and arguments.robustness.suffix.lower() != ".csv":
+        raise InputError(f"{arguments.robustness}: not a .csv", cure="Name it FILE.csv; the picture is FILE.png.")
+    for path in (arguments.save_predictions, arguments.worst, arguments.robustness):
+        if path is not None:
+            writable_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _opened(arguments: argparse.Namespace) -> Iterator[Predictor | None]:
+    """The model as a predictor; None for saved predictions."""
+    if arguments.file is None:
+        yield None
+    elif arguments.file.suffix.lower() in {".onnx", ".plan"}:
+        with predictor_from_onnx(arguments.file, flip=arguments.flip) as predictor:
+            yield predictor
+    else:
+        from amfac_edge.pipeline.evaluating import predictor_from_checkpoint  # noqa: PLC0415 - torch, where it is needed
+
+        yield predictor_from_checkpoint(
+            arguments.file, recipe=arguments.recipe, key_map=arguments.key_map, flip=arguments.flip
+        )
+
+
+def _people(arguments: argparse.Namespace, recipe: Recipe | None) -> PeopleSet:
+    name = recipe.skeleton if recipe else arguments.skeleton
+    return load_people(
+        arguments.data,
+        images=arguments.images,
+        skeleton=skeleton(name) if name else None,
+        map_joints=arguments.map_joints,
+        on_fault="skip" if arguments.skip_faults else "refuse",
+    )
+
+
+def _results(
+    arguments: argparse.Namespace, predictor: Predictor | None, people: PeopleSet, protocol: Protocol
+) -> Iterator[_Result]:
+    """One result for each source of boxes."""
+    if predictor is None:
+        predictions = load_predictions(arguments.predictions, people)
+        yield _Result("as saved", _score(arguments, people, predictions, protocol), predictions, people)
+        return
+    sources = [
+        ground_truth_boxes(people) if name == _GT else load_boxes(Path(name), people)
+        for name in dict.fromkeys(arguments.boxes or [_GT])
+    ]
+    for boxes in sources:
+        with ProgressBar(f"boxes: {boxes.source}", len(boxes.boxes)) as bar:
+            found = predict_people(
+                predictor, people, boxes, on_fault="skip" if arguments.skip_faults else "refuse", progress=bar.advance
+            )
+        seen = people
+        if found.unread:
+            seen = people.of_images(people.images.keys() - found.unread.keys())
+            seen = replace(seen, faults=(*people.faults, *found.unread.values()))
+        yield _Result(boxes.source, _score(arguments, seen, found.predictions, protocol), found.predictions, seen)
+
+
+def _score(arguments: argparse.Namespace, people: PeopleSet, predictions: Predictions, protocol: Protocol) -> Score:
+    return score_people(
+        people,
+        predictions,
+        protocol,
+        resamples=arguments.bootstrap,
+        seed=arguments.seed,
+        pck_threshold=arguments.pck,
+    )
+
+
+def _robustness(arguments: argparse.Namespace, predictor: Predictor, people: PeopleSet, protocol: Protocol) -> None:
+    name = (arguments.boxes or [_GT])[0]
+    boxes: Boxes = ground_truth_boxes(people) if name == _GT else load_boxes(Path(name), people)
+    on_fault: OnFault = "skip" if arguments.skip_faults else "refuse"
+    with ProgressBar("robustness", 11 * len(boxes.boxes)) as bar:
+        points = robustness_curve(predictor, people, boxes, protocol, on_fault=on_fault, progress=bar.advance)
+    write_curve(arguments.robustness, points)
+    write_picture(arguments.robustness.with_suffix(".png"), curve_picture(points))
+    _say(f"saved {arguments.robustness} and {arguments.robustness.with_suffix('.png').name}")
+
+
+def _write(arguments: argparse.Namespace, result: _Result, protocol: Protocol) -> None:
+    if arguments.save_predictions:
+        save_predictions(arguments.save_predictions, result.predictions)
+        _say(f"saved {arguments.save_predictions}: {len(result.predictions):,} people, boxes: {result.boxes}")
+    if arguments.worst:
+        write_picture(arguments.worst, case_sheet(result.people, result.predictions, protocol))
+        _say(f"saved {arguments.worst}: truth on the left, prediction on the right")
+
+
+def _difference(arguments: argparse.Namespace, result: _Result, protocol: Protocol) -> dict[str, Interval]:
+    if not arguments.against:
+        return {}
+    if protocol == "pck":
+        raise InputError("--against compares OKS AP, not PCK", cure="Use --protocol coco or crowdpose.")
+    other = load_predictions(arguments.against, result.people)
+    crowdpose = protocol == "crowdpose"
+    ours, theirs = (matched_people(result.people, each, crowdpose=crowdpose) for each in (result.predictions, other))
+    return paired_difference(ours, theirs, arguments.bootstrap, arguments.seed)
+
+
+def _as_json(
+    results: list[_Result],
+    people: PeopleSet,
+    recipe: Recipe | None,
+    protocol: Protocol,
+    difference: dict[str, Interval],
+) -> dict[str, Any]:
+    value = results[0].score.as_json()
+    value["details"] |= {
+        "data": people.name,
+        "split": people.split,
+        "skeleton": people.skeleton.name,
+        "model": recipe.name if recipe else None,
+        "boxes": results[0].boxes,
+        "by_boxes": {result.boxes: dict(result.score.metrics) for result in results},
+        "faults": len(results[0].people.faults),
+        "published": [
+            {"row": row.label, "table": row.table, "boxes": BOX_SOURCE, "this_model": row.is_this_model, **row.metrics}
+            for row in paper_rows(protocol, recipe)
+        ],
+    }
+    if difference:
+        value["details"]["difference_95"] = {name: [each.low, each.high] for name, each in difference.items()}
+    return value
+
+
+def _table(results: list[_Result], recipe: Recipe | None, protocol: Protocol) -> Iterator[str]:
+    first = results[0]
+    split = f", split {first.people.split}" if first.people.split else ""
+    yield (
+        f"{first.people.name}{split}: {first.score.pictures:,} pictures, {first.score.people:,} people, "
+        f"{first.people.skeleton.name}, protocol {protocol}"
+    )
+    names = [name for name, value in first.score.metrics.items() if value is not None]
+    yield _row("", names)
+    for result in results:
+        label = f"boxes: {result.boxes}"
+        yield _row(label, [_figure(result.score.metrics[name]) for name in names])
+        intervals = result.score.intervals
+        if intervals:
+            ends = {name: intervals.get(name) for name in names}
+            yield _row("  95 % from", ["" if each is None else f"{each.low:.4f}" for each in ends.values()])
+            yield _row("  95 % to", ["" if each is None else f"{each.high:.4f}" for each in ends.values()])
+    rows = paper_rows(protocol, recipe)
+    if rows:
+        yield f"printed in the papers, {BOX_SOURCE}:"
+    for row in rows:
+        mark = " *" if row.is_this_model else ""
+        yield _row(f"  {row.label}{mark}", [_figure(row.metrics.get(name)) for name in names])
+    if any(row.is_this_model for row in rows):
+        yield "  * the row of this recipe"
+
+
+def _row(label: str, cells: Sequence[str]) -> str:
+    return (f"{label:<36}" + "".join(f"{cell:>9}" for cell in cells)).rstrip()
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else "none" if value < 0 else f"{value:.4f}"
+
+
+def _say_remarks(
+    arguments: argparse.Namespace, results: list[_Result], people: PeopleSet, predictor: Predictor | None
+) -> None:
+    faults = dict.fromkeys(fault for result in results for fault in result.people.faults)
+    for fault in list(faults)[:_SHOWN_FAULTS]:
+        _say(f"left out: {fault}")
+    if len(faults) > _SHOWN_FAULTS:
+        _say(f"left out: {len(faults) - _SHOWN_FAULTS:,} more")
+    if arguments.map_joints:
+        bare = [n for k, n in enumerate(people.skeleton.joints) if not (people.keypoints[:, k, 2] > 0).any()]
+        _say(f"joints that the data lack, not scored: {', '.join(bare) or 'none'}")
+    if predictor is not None and predictor.trained is False:
+        _say(_UNTRAINED)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
