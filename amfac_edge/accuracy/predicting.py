@@ -130,13 +130,17 @@ class LogitsPredictor:
             order = skeleton(self._recipe.skeleton).flip_order
             mirrored = self._logits(self._normalised(crops[:, :, ::-1]))
             back_x, back_y = self._code.flip(*mirrored, order)
-            x, y = (x + back_x) / np.float32(2), (y + back_y) / np.float32(2)
+            x, y = _mean(x, back_x), _mean(y, back_y)
         return self._code.decode(x, y, self._recipe.temperature)
 
     def _normalised(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         mean, std = np.array(self._recipe.mean, np.float32), np.array(self._recipe.std, np.float32)
         rgb = (crops[..., ::-1].astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))
+
+
+def _mean(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    return ((one + other) / 2).astype(np.float32, copy=False)
 
 
 @contextlib.contextmanager

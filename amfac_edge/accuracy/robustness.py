@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from amfac_edge.accuracy.predicting import Predictor
+    from amfac_edge.accuracy.predicting import Disturb, Predictor
     from amfac_edge.accuracy.predictions import Boxes
     from amfac_edge.accuracy.scoring import Protocol
     from amfac_edge.datasets import OnFault, PeopleSet
@@ -75,21 +75,19 @@ def robustness_curve(
     progress: Callable[[int], None] | None = None,
 ) -> tuple[CurvePoint, ...]:
     """The protocol's first figure (AP or PCK) at each strength; the first point of each curve is undisturbed."""
-    points: list[CurvePoint] = []
-    clean: float | None = None
-    for kind, strengths, disturb in (("low light", LIGHTS, low_light), ("motion blur", BLURS, motion_blur)):
-        for strength in strengths:
-            undisturbed = strength == strengths[0]
-            if not undisturbed or clean is None:
-                chosen = None if undisturbed else partial(disturb, strength)
-                found = predict_people(predictor, people, boxes, disturb=chosen, on_fault=on_fault, progress=progress)
-                seen = people.of_images(people.images.keys() - found.unread.keys()) if found.unread else people
-                score = score_people(seen, found.predictions, protocol)
-                metric, value = next(iter(score.metrics.items()))
-            if undisturbed:
-                clean = value = value if clean is None else clean
-            points.append(CurvePoint(kind, strength, metric, -1.0 if value is None else value))
-    return tuple(points)
+
+    def scored(disturb: Disturb | None) -> tuple[str, float]:
+        found = predict_people(predictor, people, boxes, disturb=disturb, on_fault=on_fault, progress=progress)
+        seen = people.of_images(people.images.keys() - found.unread.keys()) if found.unread else people
+        metric, value = next(iter(score_people(seen, found.predictions, protocol).metrics.items()))
+        return metric, -1.0 if value is None else value
+
+    clean = scored(None)
+    return tuple(
+        CurvePoint(kind, strength, *(clean if strength == strengths[0] else scored(partial(disturb, strength))))
+        for kind, strengths, disturb in (("low light", LIGHTS, low_light), ("motion blur", BLURS, motion_blur))
+        for strength in strengths
+    )
 
 
 def low_light(light: float, crop: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
