@@ -11,6 +11,24 @@ import pytest
 if TYPE_CHECKING:
     from types import ModuleType
 
+TINY_RECIPE = """
+schema = "amfac-recipe/1"
+name = "tiny"
+family = "amfacpose"
+skeleton = "coco-17"
+[input]
+height = 64
+width = 48
+[simcc]
+temperature = 0.8
+[network]
+backbone = "resnet18"
+stem_channels = [8, 8, 8]
+stage_channels = [8, 16, 16, 16]
+afpn_width = 8
+hidden = 16
+"""
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -37,3 +55,11 @@ def markers() -> ModuleType:
 def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands wrap their lines to the terminal; whose it is must not decide what a test sees."""
     monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small AMFACPose: its export takes seconds."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(TINY_RECIPE)
+    return path

@@ -13,21 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-TINY = """
-name = "tiny"
-family = "amfacpose"
-skeleton = "coco-17"
-[input]
-height = 64
-width = 48
-[network]
-backbone = "resnet18"
-stem_channels = [4, 4, 4]
-stage_channels = [4, 8, 8, 8]
-afpn_width = 4
-hidden = 8
-"""
-
 
 @pytest.fixture
 def engine(markers: ModuleType, tmp_path: Path) -> Path:
@@ -88,10 +73,8 @@ def test_a_file_that_is_no_artefact(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-def test_peers_of_a_tiny_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe = tmp_path / "tiny.toml"
-    recipe.write_text(TINY)
-    words = ["peers", "--recipe", str(recipe), "--rounds", "1", "--seconds", "0.1", "--threads", "1"]
+def test_peers_of_a_tiny_model(tiny_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["peers", "--recipe", str(tiny_recipe), "--rounds", "1", "--seconds", "0.1", "--threads", "1"]
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["weights"] == "untrained, seed 0"

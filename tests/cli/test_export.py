@@ -25,28 +25,12 @@ from amfac_edge.networks.fresh import fresh_checkpoint
 if TYPE_CHECKING:
     from pathlib import Path
 
-RECIPE = """
-name = "small"
-family = "amfacpose"
-skeleton = "coco-17"
-[input]
-height = 32
-width = 32
-[network]
-backbone = "resnet18"
-stem_channels = [4, 4, 4]
-stage_channels = [4, 8, 8, 8]
-afpn_width = 4
-hidden = 8
-"""
-
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("small")
-    (folder / "small.toml").write_text(RECIPE)
-    fresh_checkpoint(folder / "small.toml", 0, folder / "small.pth")
-    return folder / "small.pth"
+def checkpoint(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.pth"
+    fresh_checkpoint(tiny_recipe, 0, path)
+    return path
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: object, code: int = 2) -> str:
@@ -67,12 +51,12 @@ def test_json_on_stdout_and_the_rest_on_stderr(
     out, err = capsys.readouterr()
     artefacts = json.loads(out)["artefacts"]
     assert [made["target"] for made in artefacts] == ["cpu", "rtx-3060"]
-    assert all((tmp_path / f"small.{made['target']}.fp32.onnx.json").exists() for made in artefacts)
+    assert all((tmp_path / f"tiny.{made['target']}.fp32.onnx.json").exists() for made in artefacts)
     assert artefacts[0]["parity"]["crops"] == 9
     assert "[1/9] reading" in err
     assert "[9/9] rtx-3060: writing" in err
-    assert f"amfac-run --engine {tmp_path / 'small.cpu.fp32.onnx'}" in err
-    assert "--minShapes=crops:1x32x32x3 --optShapes=crops:4x32x32x3" in err
+    assert f"amfac-run --engine {tmp_path / 'tiny.cpu.fp32.onnx'}" in err
+    assert "--minShapes=crops:1x64x48x3 --optShapes=crops:4x64x48x3" in err
     assert "nobody has seen it run there" in err
     assert "untrained weights" in err
 
@@ -104,7 +88,7 @@ def test_a_checkpoint_that_fits_no_other_recipe_names_the_one_that_fits(
 ) -> None:
     error = refusal(capsys, checkpoint, "--target", "cpu", "--recipe", "amfacpose-r18-256x256")
     assert "amfacpose-r18-256x256" in error
-    assert "stem.0.0.conv.weight (4, 5, 3, 3), expected (32, 5, 3, 3)" in error
+    assert "stem.0.0.conv.weight (8, 5, 3, 3), expected (32, 5, 3, 3)" in error
 
 
 def test_hostile_files_are_one_sentence_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,13 +123,15 @@ def test_a_long_chain_ends_in_an_answer(tmp_path: Path, capsys: pytest.CaptureFi
     assert "chain.onnx" in refusal(capsys, path, "--target", "cpu", "--out", tmp_path)
 
 
-def test_nan_weights_are_named(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nan_weights_are_named(
+    checkpoint: Path, tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights = load_checkpoint(checkpoint).network.state_dict()
     name = "stem.2.0.weight"
     weights[name].view(-1)[0] = float("nan")
     bad = tmp_path / "nan.pth"
     torch.save({"state_dict": weights}, bad)
-    error = refusal(capsys, bad, "--target", "cpu", "--recipe", checkpoint.with_name("small.toml"))
+    error = refusal(capsys, bad, "--target", "cpu", "--recipe", tiny_recipe)
     assert name in error
     assert "NaN" in error or "nan" in error
 
@@ -168,7 +154,7 @@ def test_ctrl_c_leaves_the_old_artefact(checkpoint: Path, tmp_path: Path) -> Non
         "--out",
         str(tmp_path),
     ]
-    (tmp_path / "small.cpu.fp32.onnx").write_text("the old one")
+    (tmp_path / "tiny.cpu.fp32.onnx").write_text("the old one")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -180,5 +166,5 @@ def test_ctrl_c_leaves_the_old_artefact(checkpoint: Path, tmp_path: Path) -> Non
     assert process.returncode == 130
     assert "interrupted" in rest
     assert "Traceback" not in rest
-    assert [path.name for path in tmp_path.iterdir()] == ["small.cpu.fp32.onnx"]
-    assert (tmp_path / "small.cpu.fp32.onnx").read_text() == "the old one"
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.cpu.fp32.onnx"]
+    assert (tmp_path / "tiny.cpu.fp32.onnx").read_text() == "the old one"
