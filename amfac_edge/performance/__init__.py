@@ -1,6 +1,17 @@
 """Latency, measured: samples that carry what they were measured on, and their statistics."""
 
-from amfac_edge.performance.measuring import Limits, measure_artefact
+from amfac_edge.performance.host import HostCost, measure_host
+from amfac_edge.performance.measuring import Limits, Measurement, measure_artefact
 from amfac_edge.performance.samples import Conditions, Measured, Statistics, percentile
 
-__all__ = ["Conditions", "Limits", "Measured", "Statistics", "measure_artefact", "percentile"]
+__all__ = [
+    "Conditions",
+    "HostCost",
+    "Limits",
+    "Measured",
+    "Measurement",
+    "Statistics",
+    "measure_artefact",
+    "measure_host",
+    "percentile",
+]

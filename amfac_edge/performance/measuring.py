@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from amfac_edge.children import ChildFailure, call_in_child
+from amfac_edge.errors import MachineError
+from amfac_edge.files import sha256_of
+from amfac_edge.keypoints import load_opencv
 from amfac_edge.machine.load import cpu_seconds_of_others
 from amfac_edge.machine.processor import read_processor
 from amfac_edge.performance.samples import Conditions, Measured
@@ -22,10 +28,23 @@ if TYPE_CHECKING:
 
     from amfac_edge.sessions import PoseSession
 
-__all__ = ["BOUNDARIES", "Limits", "Measurement", "measure_artefact", "people_boxes", "series", "still_frame"]
+__all__ = [
+    "BOUNDARIES",
+    "Limits",
+    "Measurement",
+    "cold_start",
+    "conditions_of",
+    "measure_artefact",
+    "people_boxes",
+    "series",
+    "still_frame",
+    "with_others",
+]
 
 BOUNDARIES = ("engine", "frame", "crop", "network", "decode")
 _SEED = 0
+_SLOWEST_START_S = 300.0
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class Limits:
     Attributes:
         seconds: of each series.
         iterations: exact number of samples instead, None for the time.
-        warmup: calls before the first sample.
+        warmup: calls before the first sample; slow ones end after `seconds` too.
         fewest: samples that a timed series has at least.
     """
 
@@ -50,10 +69,10 @@ class Measurement:
     """All series of one artefact.
 
     Attributes:
-        series: by boundary. "engine" is one call on crops that lie ready; "frame" is a whole frame, from uint8 pixels
-            and boxes to joints in frame pixels; "crop", "network" and "decode" are its parts.
-        load_ms: opening the file until it can be called.
-        first_ms: the first call after that.
+        series: by boundary. "engine" is the network on crops of all people that lie ready; "frame" is a whole frame,
+            from uint8 pixels and boxes to joints in frame pixels; "crop", "network" and "decode" are its parts.
+        load_ms: a cold start: importing the engine and OpenCV and opening the file, in a fresh process.
+        first_ms: the first frame after that.
         busy: CPU time that others took while the series ran, as a share of one core; None where it can't be read.
     """
 
@@ -86,33 +105,90 @@ def measure_artefact(
         AmfacError: the file or the machine can't be used; see `PoseEstimator`.
     """
     boxes = people_boxes(people, *frame.shape[:2])
-    started = time.perf_counter()
     session = open_session(path, threads=threads, spinning=spinning)
     with PoseEstimator.over(session) as estimator:
+        conditions = conditions_of(estimator, artefact=path.name, sha256=sha256_of(path), frame=frame, people=people)
+        estimator(frame, boxes)  # whatever is wrong with the file is told here, by its own message
+        cold = _cold_start_of(path, conditions, *frame.shape[:2])
+        samples, busy = with_others(
+            lambda: _frame_series(estimator, frame, boxes, limits) | {"engine": _engine_series(session, people, limits)}
+        )
+    measured = {name: Measured(name, tuple(samples[name]), conditions) for name in BOUNDARIES}
+    return Measurement(measured, cold["load_ms"], cold["first_ms"], busy)
+
+
+def conditions_of(
+    estimator: PoseEstimator, *, artefact: str, sha256: str, frame: NDArray[np.uint8], people: int
+) -> Conditions:
+    """What a series of `estimator` on `frame` (H,W,3) is measured on.
+
+    Args:
+        estimator: that is measured.
+        artefact: the file's name.
+        sha256: of the file.
+        frame: (H,W,3) uint8 BGR.
+        people: boxes in it.
+    """
+    manifest, settings, processor = estimator.manifest, estimator.settings, read_processor(Path("/"))
+    return Conditions(
+        processor=processor.name,
+        engine=settings.engine,
+        provider=settings.provider,
+        threads=settings.threads,
+        spinning=settings.spinning,
+        artefact=artefact,
+        sha256=sha256,
+        recipe=manifest.recipe.name,
+        precision=manifest.precision,
+        frame=f"{frame.shape[1]}x{frame.shape[0]}",
+        people=people,
+        governor=processor.governor,
+        versions={
+            "amfac-edge": metadata.version("amfac-edge"),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "opencv": load_opencv("cutting crops").__version__,
+        },
+    )
+
+
+def cold_start(path: str, height: int, width: int, people: int, threads: int, spinning: bool) -> dict[str, float]:  # noqa: FBT001 - JSON's keywords
+    """Milliseconds until a frame of that size can be handed in, and until its joints are there: what a child runs."""
+    frame, boxes = still_frame(height, width), people_boxes(people, height, width)
+    started = time.perf_counter()
+    with PoseEstimator(path, threads=threads, spinning=spinning) as estimator:
         loaded = time.perf_counter()
         estimator(frame, boxes)
         first = time.perf_counter()
-        manifest, settings = estimator.manifest, estimator.settings
-        conditions = Conditions(
-            processor=read_processor(Path("/")).name,
-            engine=settings.engine,
-            provider=settings.provider,
-            threads=settings.threads,
-            spinning=settings.spinning,
-            artefact=path.name,
-            sha256=manifest.digests.get("artefact", ""),
-            recipe=manifest.recipe.name,
-            precision=manifest.precision,
-            frame=f"{frame.shape[1]}x{frame.shape[0]}",
-            people=people,
+    return {"load_ms": (loaded - started) * 1e3, "first_ms": (first - loaded) * 1e3}
+
+
+def with_others(work: Callable[[], _Result]) -> tuple[_Result, float | None]:
+    """The result of `work`, and what other processes took of the CPU meanwhile: 1.0 is one core, None is unknown."""
+    before, began = cpu_seconds_of_others(), time.perf_counter()
+    result = work()
+    after, lasted = cpu_seconds_of_others(), time.perf_counter() - began
+    return result, None if before is None or after is None else max(after - before, 0.0) / lasted
+
+
+def _cold_start_of(path: Path, conditions: Conditions, height: int, width: int) -> dict[str, float]:
+    try:
+        times: dict[str, float] = call_in_child(
+            f"{__name__}:{cold_start.__name__}",
+            timeout_s=_SLOWEST_START_S,
+            path=str(path.resolve()),
+            height=height,
+            width=width,
+            people=conditions.people,
+            threads=conditions.threads,
+            spinning=conditions.spinning,
         )
-        others, began = cpu_seconds_of_others(), time.perf_counter()
-        samples = _frame_series(estimator, frame, boxes, limits)
-        samples["engine"] = _engine_series(session, limits)
-        since, lasted = cpu_seconds_of_others(), time.perf_counter() - began
-    busy = None if others is None or since is None else max(since - others, 0.0) / lasted
-    series = {name: Measured(name, tuple(samples[name]), conditions) for name in BOUNDARIES}
-    return Measurement(series, (loaded - started) * 1e3, (first - loaded) * 1e3, busy)
+    except ChildFailure as failure:
+        raise MachineError(
+            f"{path}: the process for its cold start gave no answer: {failure.reason}",
+            cure="amfac-doctor says what is missing here.",
+        ) from failure
+    return times
 
 
 def still_frame(height: int = 1080, width: int = 1920) -> NDArray[np.uint8]:
@@ -124,7 +200,7 @@ def people_boxes(people: int, height: int, width: int) -> NDArray[np.float64]:
     """Boxes (people,4) xyxy of standing people side by side, three quarters of the frame high."""
     step = width / people
     wide = min(step, height * 0.3)
-    left = np.arange(people) * step + (step - wide) / 2
+    left = np.arange(people) * step + (step - wide) / 2 - 0.5  # where the first pixel begins
     return np.stack([left, np.full(people, height * 0.15), left + wide, np.full(people, height * 0.9)], axis=1)
 
 
@@ -138,19 +214,21 @@ def _frame_series(
     return {"frame": whole, "crop": crop, "network": network, "decode": decode}
 
 
-def _engine_series(session: PoseSession, limits: Limits) -> list[float]:
+def _engine_series(session: PoseSession, people: int, limits: Limits) -> list[float]:
     crop = session.manifest.recipe.crop
-    batch = session.manifest.batch.optimum
-    crops = np.random.default_rng(_SEED).integers(0, 256, (batch, crop.height, crop.width, 3), np.uint8)
+    crops = np.random.default_rng(_SEED).integers(0, 256, (people, crop.height, crop.width, 3), np.uint8)
     return series(lambda: session.run(crops), limits)
 
 
 def series(call: Callable[[], object], limits: Limits) -> list[float]:
     """Milliseconds of one `call` after another, after the warm-up."""
+    clock = time.perf_counter
+    end = clock() + limits.seconds
     for _ in range(limits.warmup):
         call()
+        if clock() >= end:
+            break
     samples: list[float] = []
-    clock = time.perf_counter
     end = clock() + limits.seconds
     while not _is_done(samples, limits, clock() >= end):
         started = clock()

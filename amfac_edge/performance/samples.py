@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["FEWEST_SAMPLES", "Conditions", "Measured", "Statistics", "percentile"]
 
@@ -36,6 +36,8 @@ class Conditions:
         precision: of the artefact.
         frame: width x height of the frame in pixels.
         people: boxes in a frame.
+        governor: of the processor's clock; None where the kernel has none to show.
+        versions: of this package, Python and the libraries that every frame goes through.
     """
 
     processor: str
@@ -49,6 +51,8 @@ class Conditions:
     precision: str
     frame: str
     people: int
+    governor: str | None
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -96,14 +100,22 @@ class Measured:
     """Samples that were really taken, of one boundary. A forecast is another type and can't stand in its place.
 
     Attributes:
-        boundary: what lies between start and stop: "engine", "frame", "crop", "network" or "decode".
-        samples_ms: every sample, in order.
+        boundary: what lies between start and stop: "engine", "frame", "crop", "network", "decode" or "host".
+        samples_ms: every sample, in order; at least one.
         conditions: what it was measured on.
+
+    Raises:
+        TypeError: no samples, or no conditions: such a figure was not measured.
     """
 
     boundary: str
     samples_ms: tuple[float, ...]
     conditions: Conditions
+
+    def __post_init__(self) -> None:
+        if not self.samples_ms or not isinstance(self.conditions, Conditions):
+            message = f'"{self.boundary}" without samples and what they were taken on is no measurement'
+            raise TypeError(message)
 
     @property
     def statistics(self) -> Statistics:

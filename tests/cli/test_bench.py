@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from amfac_edge.cli.bench import main
+from amfac_edge.performance.peers import Comparison
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +29,34 @@ def test_a_table_for_people(engine: Path, capsys: pytest.CaptureFixture[str]) ->
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("engine", "frame", "crop"))}
     assert rows["frame"][1] == "70"
     assert rows["frame"][6] == "few"  # no p99 of 70 samples
+    assert "few: n too small: a p90 needs 64 samples, a p99 662" in out
+    assert "cold start: opening the file" in out
+
+
+def test_run_is_meant_where_options_come_first(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", "--iterations", "1", str(engine)]) == 0
+    assert len(json.loads(capsys.readouterr().out)["measured"]) == 1
+
+
+def test_a_busy_machine_is_told(
+    engine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amfac_edge.performance.measuring.cpu_seconds_of_others", itertools.count(0, 1000).__next__)
+    assert main([str(engine), "--iterations", "1", "--frame", "320x240"]) == 0
+    assert "of a core meanwhile: the figures are worth less" in capsys.readouterr().out
+
+
+def test_the_work_around_the_network(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["host", "--recipe", "amfacpose-r18-256x256", "--people", "1,3", "--seconds", "0.01"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("amfacpose")] == ["1", "3"]
+    assert "budget of 0.5 ms a person at 1920x1080" in out
+    assert main([*words, "--json", "--frame", "320x240"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [cost["conditions"]["people"] for cost in found["host"]] == [1, 3]
+    assert found["budget_ms"] == 0.5
+    assert all(cost["person_ms"] > 0 for cost in found["host"])
 
 
 def test_json_has_every_sample_and_what_it_was_measured_on(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +81,17 @@ def test_json_has_every_sample_and_what_it_was_measured_on(engine: Path, capsys:
         (["{engine}", "--frame", "1x1"], "--frame 1x1"),
         (["{engine}", "--frame", "none.jpg"], "none.jpg"),
         (["{engine}", "--theads", "2"], "--theads is no option; did you mean --threads"),
+        (["model.pth"], "model.pth: a checkpoint is not what runs"),
         (["forecast", "--target", "orin-nano"], "amfac-bench forecast is not in this version"),
+        (["compare", "a", "b"], "amfac-bench compare is not in this version"),
+        (["report", "a"], "amfac-bench report is not in this version"),
+        (["choose"], "amfac-bench choose is not in this version"),
+        (["host", "--people", "0"], "--people 0"),
+        (["host", "--people", "1,x"], "--people 1,x"),
+        (["host", "--recipe", "amfacpose-r19"], 'unknown recipe "amfacpose-r19"'),
+        (["peers", "--seconds", "nan"], "--seconds nan"),
+        (["peers", "--threads", "5000"], '--threads "5000"'),
+        (["peers", "--check", "--threads", "1"], "--check: the bar is for amfacpose-r18-256x256 with 2 threads"),
         (["peers", "--threads", "0"], '--threads "0"'),
         (["peers", "--threads", "two"], '--threads "two"'),
         (["peers", "--rounds", "0"], "--rounds 0"),
@@ -82,5 +122,23 @@ def test_peers_of_a_tiny_model(tiny_recipe: Path, capsys: pytest.CaptureFixture[
     assert set(comparison["frame_ms"]) == {"eager torch", "plain ONNX Runtime", "ours"}
     assert set(comparison["ratios"]) == {"eager torch", "plain ONNX Runtime"}
     assert all(times[0] > 0 for times in comparison["network_ms"].values())
-    assert main(words) == 0
-    assert "ours is faster by" in capsys.readouterr().out
+    assert comparison["bar_met"] is None
+
+
+def test_the_table_of_peers_and_its_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def compared(recipe: str, threads: list[int], _: object) -> list[Comparison]:
+        frame_ms = {"eager torch": [80.0, 70.0], "plain ONNX Runtime": [60.0, 60.0], "ours": [20.0, 20.0]}
+        return [Comparison(recipe, count, frame_ms, frame_ms, busy=0.5) for count in threads]
+
+    monkeypatch.setattr("amfac_edge.cli.bench_peers._compared", compared)
+    assert main(["peers", "--quick"]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if line.startswith("amfacpose")]
+    assert [row[1] for row in rows] == ["1", "2", "1", "2"]  # frame to joints, then the network alone
+    assert rows[0][2:4] == ["75.00", "[70.00..80.00]"]
+    assert rows[0][-2:] == ["3.75x", "3.00x"]
+    assert "other processes used up to 50% of a core" in out
+    verdict = "only 3.00x faster than plain ONNX Runtime, not 3.6x"
+    assert f"(3.5x eager torch, 3.6x plain ONNX Runtime): {verdict}" in out
+    assert main(["peers", "--quick", "--check"]) == 1
+    assert verdict in capsys.readouterr().err

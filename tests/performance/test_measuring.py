@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from amfac_edge.children import ChildFailure
+from amfac_edge.errors import MachineError
 from amfac_edge.machine.load import cpu_seconds_of_others
 from amfac_edge.performance import Limits, measure_artefact
-from amfac_edge.performance.measuring import BOUNDARIES, people_boxes, series, still_frame
+from amfac_edge.performance.measuring import BOUNDARIES, people_boxes, series, still_frame, with_others
+from amfac_edge.sessions.onnxruntime_session import OnnxRuntimeSession
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
+
+    from numpy.typing import NDArray
 
 
 def test_an_artefact_is_measured_by_stage(markers: ModuleType, tmp_path: Path) -> None:
@@ -27,23 +33,67 @@ def test_an_artefact_is_measured_by_stage(markers: ModuleType, tmp_path: Path) -
         assert 0 < sum(parts) <= whole
     conditions = found.series["frame"].conditions
     assert (conditions.threads, conditions.people, conditions.frame) == (1, 2, "320x240")
-    assert conditions.sha256 == found.series["engine"].conditions.sha256 != ""
+    assert conditions.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found.series["engine"].conditions == conditions
+    assert set(conditions.versions) == {"amfac-edge", "python", "numpy", "opencv"}
     assert found.load_ms > 0
     assert found.first_ms > 0
+
+
+def test_the_engine_is_timed_on_the_crops_of_all_people(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = markers.write_artefact(tmp_path / "engine.onnx", batch="1-4")
+    seen: list[int] = []
+    run = OnnxRuntimeSession.run
+
+    def counted(session: OnnxRuntimeSession, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        seen.append(len(crops))
+        return run(session, crops)
+
+    monkeypatch.setattr(OnnxRuntimeSession, "run", counted)
+    measure_artefact(path, frame=still_frame(240, 320), people=3, limits=Limits(iterations=2, warmup=1))
+    assert set(seen) == {3}
+
+
+def test_a_cold_start_that_dies_is_told(markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead(*_: object, **__: object) -> None:
+        raise ChildFailure("it was killed by SIGKILL")
+
+    monkeypatch.setattr("amfac_edge.performance.measuring.call_in_child", dead)
+    path = markers.write_artefact(tmp_path / "engine.onnx")
+    with pytest.raises(MachineError, match=r"engine\.onnx: the process for its cold start .* killed by SIGKILL"):
+        measure_artefact(path, frame=still_frame(240, 320), people=1, limits=Limits(iterations=1))
+
+
+def test_what_others_take_is_a_share_of_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    others, clock = iter([10.0, 13.0]), iter([0.0, 2.0])
+    monkeypatch.setattr("amfac_edge.performance.measuring.cpu_seconds_of_others", lambda: next(others))
+    monkeypatch.setattr("amfac_edge.performance.measuring.time.perf_counter", lambda: next(clock))
+    assert with_others(lambda: "done") == ("done", 1.5)
+
+
+def test_where_the_load_cant_be_read_it_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amfac_edge.performance.measuring.cpu_seconds_of_others", lambda: None)
+    assert with_others(lambda: 1) == (1, None)
 
 
 def test_a_timed_series_has_its_fewest_samples() -> None:
     calls: list[int] = []
     samples = series(lambda: calls.append(1), Limits(seconds=0.0, warmup=3, fewest=5))
-    assert (len(samples), len(calls)) == (5, 8)
+    # The time is up after the first call of the warm-up, too.
+    assert (len(samples), len(calls)) == (5, 1 + 5)
+    samples = series(lambda: calls.append(1), Limits(seconds=60.0, iterations=2, warmup=3))
+    assert (len(samples), len(calls)) == (2, 6 + 3 + 2)
 
 
 @pytest.mark.parametrize("people", [1, 3, 40])
 def test_people_stand_inside_the_frame(people: int) -> None:
     boxes = people_boxes(people, 1080, 1920)
     assert boxes.shape == (people, 4)
-    assert (boxes[:, 0] >= 0).all()
-    assert (boxes[:, 2] <= 1920).all()
+    # Integers are the middles of pixels.
+    assert (boxes[:, 0] >= -0.5).all()
+    assert (boxes[:, 2] <= 1919.5).all()
     assert (boxes[:, 2] > boxes[:, 0]).all()
     assert np.all(boxes[1:, 0] >= boxes[:-1, 2] - 1e-9)
 

@@ -9,7 +9,14 @@ import pytest
 
 from amfac_edge.errors import MachineError
 from amfac_edge.keypoints import SimccCode, crop_affines, transform_points
-from amfac_edge.performance.peers import Candidate, Comparison, compare_candidates, time_artefact
+from amfac_edge.performance.peers import (
+    BAR_RECIPE,
+    Candidate,
+    Comparison,
+    Times,
+    compare_candidates,
+    time_artefact,
+)
 from amfac_edge.runtime.by_hand import HandWritten
 
 if TYPE_CHECKING:
@@ -29,9 +36,9 @@ def test_rounds_are_interleaved(markers: ModuleType, tmp_path: Path, monkeypatch
     artefact = markers.write_artefact(tmp_path / "engine.onnx")
     order: list[str] = []
 
-    def child(function: str, **_: object) -> dict[str, list[float]]:
+    def child(function: str, **_: object) -> Times:
         order.append(function)
-        return {"frame_ms": [1.0, 3.0, 2.0], "network_ms": [1.0]}
+        return {"frame_ms": [1.0, 3.0, 2.0], "network_ms": [1.0], "busy": len(order) / 10}
 
     monkeypatch.setattr("amfac_edge.performance.peers.call_in_child", child)
     candidates = [Candidate("plain", "a:b", artefact), Candidate("ours", "c:d", artefact)]
@@ -40,6 +47,15 @@ def test_rounds_are_interleaved(markers: ModuleType, tmp_path: Path, monkeypatch
     assert order == ["a:b", "c:d", "a:b", "c:d"]
     assert len(ticks) == 4
     assert found.frame_ms == {"plain": [2.0, 2.0], "ours": [2.0, 2.0]}
+    assert found.busy == 0.4
+
+
+def test_the_bar_is_one_models_at_two_threads() -> None:
+    frame_ms = {"eager torch": [36.0], "plain ONNX Runtime": [35.0], "ours": [10.0]}
+    assert Comparison(BAR_RECIPE, 2, frame_ms, {}).missed() == ["only 3.50x faster than plain ONNX Runtime, not 3.6x"]
+    assert Comparison(BAR_RECIPE, 2, frame_ms | {"ours": [9.0]}, {}).missed() == []
+    assert Comparison(BAR_RECIPE, 1, frame_ms, {}).missed() == []
+    assert Comparison("another", 2, frame_ms, {}).as_json()["bar_met"] is None
 
 
 def test_a_candidate_that_dies_is_named(markers: ModuleType, tmp_path: Path) -> None:

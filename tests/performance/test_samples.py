@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from amfac_edge.performance import Statistics, percentile
+from amfac_edge.performance import Conditions, Measured, Statistics, percentile
+
+CONDITIONS = Conditions(
+    processor="p",
+    engine="e 1",
+    provider="CPU",
+    threads=2,
+    spinning=True,
+    artefact="a.onnx",
+    sha256="0",
+    recipe="r",
+    precision="fp32",
+    frame="1920x1080",
+    people=1,
+    governor=None,
+    versions={"python": "3.11"},
+)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +67,12 @@ def test_moments_by_hand() -> None:
 
 def test_nothing_is_clipped() -> None:
     assert Statistics.of([1.0] * 99 + [1000.0]).max == 1000.0
+
+
+def test_a_figure_without_samples_or_conditions_is_no_measurement() -> None:
+    assert Measured("frame", (2.0,), CONDITIONS).statistics.median == 2.0
+    forecast: Any = {"target": "orin-nano-8", "frame_ms": 7.0}
+    with pytest.raises(TypeError, match='"frame" without samples'):
+        Measured("frame", (), CONDITIONS)
+    with pytest.raises(TypeError, match="what they were taken on is no measurement"):
+        Measured("frame", (7.0,), forecast)
