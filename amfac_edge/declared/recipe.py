@@ -8,11 +8,19 @@ here with the value that reproduces their printed parameters and GFLOPs as its d
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.declared.library import declared_names, declared_path
 from amfac_edge.declared.reading import Table, read_toml, reading
+from amfac_edge.declared.training_fields import (
+    LossRule,
+    TrainingRule,
+    loss_as_json,
+    read_loss,
+    read_training,
+    training_as_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +39,8 @@ __all__ = [
 ]
 
 _SCHEMA = "amfac-recipe/1"
+# As printed: 4.3 of AMFACPose, 4.2 of EBA-PRNetCC.
+_BATCH_SIZES = {"amfacpose": 32, "eba-prnetcc": 16}
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -150,6 +160,8 @@ class Recipe:
         temperature: T; the score is a softmax of logits / T.
         network: the fields of the family.
         published: the papers' rows for this model; empty where they have none.
+        loss: what the papers leave open of their loss.
+        training: how it is trained.
     """
 
     name: str
@@ -163,6 +175,8 @@ class Recipe:
     temperature: float
     network: AmfacPoseNetwork | EbaPrnetCcNetwork | ForeignNetwork
     published: tuple[PublishedRow, ...] = ()
+    loss: LossRule = field(default_factory=LossRule)
+    training: TrainingRule = field(default_factory=TrainingRule)
 
     @property
     def bins(self) -> tuple[int, int]:
@@ -187,6 +201,8 @@ class Recipe:
             key: list(value) if isinstance(value, tuple) else value
             for key, value in dataclasses.asdict(self.network).items()
         }
+        fields["loss"] = loss_as_json(self.loss)
+        fields["training"] = training_as_json(self.training)
         return fields
 
 
@@ -234,6 +250,10 @@ def recipe_from_json(data: object, *, where: str, default_name: str | None = Non
             temperature=simcc.number("temperature", default=1.0, minimum=1e-3, maximum=1e3),
             network=_NETWORKS.get(family, _read_foreign)(table.table("network", required=family != "simcc-onnx"), crop),
             published=tuple(_published(row) for row in table.tables("published")),
+            loss=read_loss(table.table("loss", required=False)),
+            training=read_training(
+                table.table("training", required=False), batch_size=_BATCH_SIZES.get(family, TrainingRule.batch_size)
+            ),
         )
         if min(recipe.std) <= 0:
             inputs.fault("std", f"{list(recipe.std)} has a value that is not above 0")
