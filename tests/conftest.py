@@ -42,8 +42,18 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def markers() -> ModuleType:
     """The module `marker_artefact.py`: a network with an answer known by hand."""
+    return _module("marker_artefact")
+
+
+@pytest.fixture(scope="session")
+def made_plans() -> ModuleType:
+    """The module `made_plans.py`: plans with the heads and manifests of real ones."""
+    return _module("made_plans")
+
+
+def _module(name: str) -> ModuleType:
     # Test folders are no packages, so its path is what it can be found by.
-    spec = importlib.util.spec_from_file_location("marker_artefact", Path(__file__).with_name("marker_artefact.py"))
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

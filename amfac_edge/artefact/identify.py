@@ -6,7 +6,6 @@ Nothing in the file is run, and nothing but NumPy and the standard library is ne
 from __future__ import annotations
 
 import json
-import struct
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from amfac_edge.artefact.manifest import (
     read_manifest,
 )
 from amfac_edge.artefact.onnx_header import OnnxHeader, read_onnx_header
+from amfac_edge.artefact.plan_facts import TENSORRT
+from amfac_edge.artefact.plan_header import PLAN_MAGIC, RTX_MAGIC, read_plan_header
 from amfac_edge.errors import AmfacError, InputError, ModelFileError
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ __all__ = ["FileFacts", "identify"]
 _HEAD_BYTES = 64
 _JSON_LIMIT = 64 << 20
 _SAFETENSORS_LIMIT = 16 << 20
-_ENGINE_HEADER_LIMIT = 1 << 20
-_PLAN, _RTX_PLAN = b"ftrt", b"vtrt"
-_SM_BITS = {4: "8.6", 8: "8.9"}
+# What the header of TensorRT proper doesn't say in any place that is known.
+_UNTOLD = {
+    "tensorrt": "unknown: only the manifest says it",
+    "compute_capabilities": "unknown: only the manifest says it",
+}
 
 
 @dataclass(frozen=True)
@@ -80,21 +83,19 @@ def identify(path: Path) -> FileFacts:
 
 
 def _plan(path: Path, head: bytes, size: int) -> FileFacts:
-    manifest, facts = _beside(path)
-    return FileFacts("tensorrt-plan", "a TensorRT plan", {"bytes": size, "magic": head[:4].decode()} | facts, manifest)
-
-
-def _rtx_plan(path: Path, head: bytes, size: int) -> FileFacts:
-    """The header's places are those of TensorRT-RTX 1.7: length at 16, version at 24, compute capabilities at 32."""
-    manifest, facts = _beside(path)
-    facts = {"bytes": size, "magic": head[:4].decode(), **facts}
-    if len(head) == _HEAD_BYTES:
-        (length,) = struct.unpack_from("<Q", head, 16)
-        (capabilities,) = struct.unpack_from("<I", head, 32)
-        facts["tensorrt_rtx"] = ".".join(str(number) for number in head[24:28])
-        facts["compute_capabilities"] = [name for bit, name in _SM_BITS.items() if capabilities & bit]
-        facts["whole"] = length == size
-    return FileFacts("tensorrt-rtx-plan", "a TensorRT-RTX plan", facts, manifest)
+    header = read_plan_header(path)
+    manifest, beside = _beside(path)
+    facts: dict[str, Any] = {"bytes": size, "magic": head[:4].decode()}
+    if header.engine_name is not None:
+        facts["engine_name"] = header.engine_name
+    if header.flavour == TENSORRT:
+        return FileFacts("tensorrt-plan", header.title, facts | _UNTOLD | beside, manifest)
+    told = {
+        "tensorrt_rtx": header.version or "unknown",
+        "compute_capabilities": [*header.compute_capabilities, *["unknown"] * header.unknown_capabilities],
+        "whole": header.fault is None,
+    }
+    return FileFacts("tensorrt-rtx-plan", header.title, facts | told | beside, manifest)
 
 
 def _zip(path: Path, _head: bytes, size: int) -> FileFacts:
@@ -115,24 +116,14 @@ def _pickle(_path: Path, _head: bytes, size: int) -> FileFacts:
     return FileFacts("pytorch-checkpoint", "a pickle, as PyTorch before 1.6 wrote checkpoints", {"bytes": size})
 
 
-def _prefixed_engine(path: Path, head: bytes, size: int) -> FileFacts | None:
-    """A plan behind a length and a JSON text of that length, as Ultralytics writes it."""
-    length = int.from_bytes(head[:4], "little")
-    if not 0 < length <= min(_ENGINE_HEADER_LIMIT, size - 8):
+def _prefixed_engine(path: Path, _head: bytes, size: int) -> FileFacts | None:
+    header = read_plan_header(path)
+    if header.kind != "ultralytics":
         return None
-    with path.open("rb") as stream:
-        content = stream.read(4 + length + 4)
-    if content[-4:] not in {_PLAN, _RTX_PLAN}:
-        return None
-    try:
-        header = json.loads(content[4:-4])
-    except (ValueError, RecursionError):
-        header = None
-    facts: dict[str, Any] = {"bytes": size, "plan_offset": 4 + length}
-    if isinstance(header, dict):
-        facts["header"] = header
-    title = f"an engine of Ultralytics: a TensorRT plan behind {4 + length:,} bytes of JSON, which TensorRT can't load"
-    return FileFacts("ultralytics-engine", title, facts)
+    facts: dict[str, Any] = {"bytes": size, "plan_offset": header.plan_offset}
+    if header.foreign:
+        facts["header"] = dict(header.foreign)
+    return FileFacts("ultralytics-engine", header.title, facts)
 
 
 def _safetensors(path: Path, head: bytes, size: int) -> FileFacts | None:
@@ -217,8 +208,8 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
 
 
 _BY_MAGIC: dict[bytes, Callable[[Path, bytes, int], FileFacts]] = {
-    _PLAN: _plan,
-    _RTX_PLAN: _rtx_plan,
+    PLAN_MAGIC: _plan,
+    RTX_MAGIC: _plan,
     b"PK\x03\x04": _zip,
     **{b"\x80" + bytes([protocol]): _pickle for protocol in range(2, 6)},
 }

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from amfac_edge.artefact.plan_facts import PlanFacts, read_plan_facts
 from amfac_edge.declared.reading import Table, reading
 from amfac_edge.declared.recipe import Recipe, recipe_from_json
 from amfac_edge.errors import AmfacError, InputError, ModelFileError
@@ -26,6 +27,8 @@ __all__ = [
     "LayerCost",
     "Manifest",
     "TensorSpec",
+    "check_digest",
+    "manifest_beside",
     "manifest_from_json",
     "manifest_from_metadata",
     "manifest_path",
@@ -118,11 +121,13 @@ class Manifest:
         recipe: of the model.
         inputs: tensors in.
         outputs: tensors out.
-        digests: SHA-256 in hex by name: "artefact" (the file itself), "checkpoint" or "source" (what it was made from).
+        digests: SHA-256 in hex by name: "artefact" (the file itself), "checkpoint" or "source" (what it was made from),
+            for a plan also the links between, see `plan_facts.DIGEST_CHAIN`.
         versions: of the libraries that made it.
         parity: the evidence of the parity gate, as JSON.
         layers: cost of every node, for the forecast.
         trained: False where the weights are known to be untrained, True where they are known to be trained, else None.
+        plan: what built it and what it needs, for a TensorRT plan.
         extra: keys of the same schema major that this version doesn't know.
     """
 
@@ -138,6 +143,7 @@ class Manifest:
     parity: Mapping[str, Any] = field(default_factory=dict)
     layers: tuple[LayerCost, ...] = ()
     trained: bool | None = None
+    plan: PlanFacts | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -158,6 +164,8 @@ class Manifest:
             "parity": dict(self.parity),
             "trained": self.trained,
         }
+        if self.plan is not None:
+            fields["plan"] = self.plan.as_json()
         fields |= self.extra
         # One line a layer keeps a manifest of 400 layers readable in an editor.
         fields["layers"] = [[layer.name, layer.op, layer.macs, layer.bytes, layer.dtype] for layer in self.layers]
@@ -218,23 +226,45 @@ def read_manifest(artefact: Path) -> Manifest:
     Raises:
         ModelFileError: absent, unreadable, of a newer schema, or the file's digest differs from the recorded one.
     """
+    manifest = manifest_beside(artefact)
+    check_digest(artefact, manifest, sha256_of(artefact) if artefact.is_file() else "no file")
+    return manifest
+
+
+def manifest_beside(artefact: Path) -> Manifest:
+    """Read the manifest beside `artefact`, whatever that file may be by now: `check_digest` tells.
+
+    Raises:
+        ModelFileError: absent, unreadable or of a newer schema.
+    """
     path = manifest_path(artefact)
     try:
-        data = json.loads(file_bytes(path, limit=_SIZE_LIMIT, what="manifest"))
+        data = json.loads(file_bytes(path, limit=_SIZE_LIMIT, what="manifest"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: not JSON: {error}", cure=_REEXPORT) from error
     except InputError as error:
         raise ModelFileError(error.problem, cure=_REEXPORT) from error
-    manifest = manifest_from_json(data, where=str(path))
+    return manifest_from_json(data, where=str(path))
+
+
+def _no_constant(word: str) -> float:
+    # Python reads NaN and the infinities, which JSON has not; nothing that is written from them could be read again.
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def check_digest(artefact: Path, manifest: Manifest, found: str) -> None:
+    """Check the SHA-256 that was found of `artefact` against its manifest.
+
+    Raises:
+        ModelFileError: they differ.
+    """
     recorded = manifest.digests.get("artefact", "")
-    found = sha256_of(artefact) if artefact.is_file() else "no file"
     if recorded != found:
         raise ModelFileError(
             f"{artefact}: its SHA-256 is {found[:16]}…, its manifest says {recorded[:16] or 'none'}…: "
             "one of the two was replaced",
             cure="Copy the artefact together with its .json once more, or export the model again.",
         )
-    return manifest
 
 
 def manifest_from_json(data: object, *, where: str) -> Manifest:
@@ -304,6 +334,7 @@ def _manifest(table: Table) -> Manifest:
         parity=_object(table.raw("parity")),
         layers=_layers(table),
         trained=table.flag("trained") if table.raw("trained") is not None else None,
+        plan=read_plan_facts(table.table("plan")) if table.raw("plan") is not None else None,
         extra=table.rest(),
     )
 

@@ -26,15 +26,6 @@ def _zip(*names: str) -> bytes:
     return content.getvalue()
 
 
-def _rtx_plan(length: int, capabilities: int) -> bytes:
-    head = bytearray(64)
-    head[:4] = b"vtrt"
-    struct.pack_into("<Q", head, 16, length)
-    head[24:28] = (1, 7, 1, 116)
-    struct.pack_into("<I", head, 32, capabilities)
-    return bytes(head) + bytes(36)
-
-
 def _prefixed(header: bytes, plan: bytes = b"ftrt1234") -> bytes:
     return struct.pack("<I", len(header)) + header + plan
 
@@ -78,15 +69,26 @@ def test_the_content_says_what_a_file_is(tmp_path: Path, content: bytes, kind: s
     json.dumps(facts.facts)
 
 
-def test_an_rtx_plan_tells_its_release_and_cards(tmp_path: Path) -> None:
+def test_an_rtx_plan_tells_its_release_and_cards(made_plans: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "m.rtx.plan"
-    path.write_bytes(_rtx_plan(100, 12))
+    path.write_bytes(made_plans.rtx_plan(12))
     facts = identify(path).facts
     assert facts["tensorrt_rtx"] == "1.7.1.116"
     assert facts["compute_capabilities"] == ["8.6", "8.9"]
     assert facts["whole"] is True
-    path.write_bytes(_rtx_plan(101, 4))
-    assert identify(path).facts["whole"] is False
+    assert facts["engine_name"] == made_plans.NAME
+    path.write_bytes(made_plans.rtx_plan(68)[:-1])
+    facts = identify(path).facts
+    assert facts["compute_capabilities"] == ["8.6", "unknown"]
+    assert facts["whole"] is False
+
+
+def test_a_plan_of_tensorrt_proper_says_what_it_does_not_tell(made_plans: ModuleType, tmp_path: Path) -> None:
+    path = made_plans.write(tmp_path / "m.plan", "orin-nx-16", made_plans.facts("orin-nx-16"), made_plans.plan())
+    facts = identify(path)
+    assert facts.facts["tensorrt"] == "unknown: only the manifest says it"
+    assert facts.manifest is not None
+    assert facts.manifest.plan == made_plans.facts("orin-nx-16")
 
 
 def test_safetensors_show_their_metadata(tmp_path: Path) -> None:
