@@ -10,14 +10,13 @@ import csv
 import io
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from amfac_edge.accuracy.predicting import predict_people
 from amfac_edge.accuracy.scoring import score_people
-from amfac_edge.drawing.text import Pen
+from amfac_edge.drawing import Panel, Series, draw_curves
 from amfac_edge.files import write_bytes
 from amfac_edge.keypoints import load_opencv
 
@@ -51,8 +50,7 @@ BLURS = (0.0, 0.02, 0.04, 0.08, 0.12, 0.16)
 
 _GAMMA = 2.2
 _SHOT_NOISE, _READ_NOISE = 0.02, 0.004
-_PLOT, _BORDER = (300, 380), 60
-_PAPER = 40
+_PLOT = (300, 420)
 
 
 @dataclass(frozen=True)
@@ -144,29 +142,18 @@ def curve_picture(points: Sequence[CurvePoint]) -> Bgr:
     Returns:
         (H, W, 3) uint8 BGR.
     """
-    cv2 = load_opencv("drawing")
     kinds = list(dict.fromkeys(point.kind for point in points))
-    return np.concatenate([_panel(cv2, kind, [p for p in points if p.kind == kind]) for kind in kinds], axis=1)
+    panels = [_panel(kind, [point for point in points if point.kind == kind]) for kind in kinds]
+    return draw_curves(panels, columns=len(panels), plot=_PLOT)
 
 
-def _panel(cv2: Any, kind: str, points: list[CurvePoint]) -> Bgr:  # noqa: ANN401 - the lazy module
-    height, width = _PLOT
-    sheet = np.full((height + 2 * _BORDER, width + 2 * _BORDER, 3), _PAPER, np.uint8)
-    pen = Pen(cv2, 16)
-    top = max(0.1, np.ceil(max(point.value for point in points) * 10) / 10)
-    for line in range(6):
-        y = _BORDER + round(height * (1 - line / 5))
-        cv2.line(sheet, (_BORDER, y), (_BORDER + width, y), (90, 90, 90), 1)
-        pen.write(sheet, f"{top * line / 5:.2f}", 12, y + 5)
-    places = []
-    for index, point in enumerate(points):
-        x = _BORDER + round(width * index / max(1, len(points) - 1))
-        places.append((x, _BORDER + round(height * (1 - max(0.0, point.value) / top))))
-        pen.write(sheet, f"{point.strength:.3g}", x - 14, _BORDER + height + 24)
-    for start, end in pairwise(places):
-        cv2.line(sheet, start, end, (255, 190, 90), 2, cv2.LINE_AA)
-    for place in places:
-        cv2.circle(sheet, place, 4, (255, 190, 90), -1, cv2.LINE_AA)
-    what = "light that is left" if kind == "low light" else "smear / crop height"
-    pen.write(sheet, f"{points[0].metric} under {kind} ({what})", _BORDER, _BORDER - 24)
-    return sheet
+def _panel(kind: str, points: list[CurvePoint]) -> Panel:
+    """The strengths stand at equal distances: they are no even steps of anything."""
+    values = np.array([point.value for point in points])
+    return Panel(
+        title=f"{points[0].metric} under {kind}",
+        series=[Series("", range(len(points)), np.maximum(values, 0), dots=True)],
+        x_label="light that is left" if kind == "low light" else "smear / crop height",
+        y_range=(0, max(0.1, np.ceil(values.max() * 10) / 10)),
+        x_ticks={index: f"{point.strength:.3g}" for index, point in enumerate(points)},
+    )
