@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
+
+    from tests.fake_root import FakeRoot
 
 TINY_RECIPE = """
 schema = "amfac-recipe/1"
@@ -73,3 +76,35 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
     path.write_text(TINY_RECIPE)
     return path
+
+
+@pytest.fixture
+def fake_root(tmp_path: Path) -> FakeRoot:
+    """A machine that was never there."""
+    root = tmp_path / "root"
+    root.mkdir()
+    made: FakeRoot = _module("fake_root").FakeRoot(root)
+    return made
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Callable[..., list[str]]:
+    """Makes a folder of packages: `site(onnx="1.19", ...)`; a dash is written as two underscores."""
+
+    def make(*bare: str, **versions: str) -> list[str]:
+        modules = {"opencv": "cv2", "onnxruntime": "onnxruntime", "cuda": "cuda", "tensorrt_rtx": "tensorrt_rtx"}
+        folder = tmp_path / "site"
+        for key, version in versions.items():
+            name = key.replace("__", "-")
+            record = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+            record.mkdir(parents=True)
+            (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            module = modules.get(name.split("-")[0], name.replace("-", "_"))
+            (folder / module).mkdir(exist_ok=True)
+            (folder / module / "__init__.py").touch()
+        for module in bare:
+            (folder / module).mkdir(parents=True, exist_ok=True)
+            (folder / module / "__init__.py").touch()
+        return [str(folder)]
+
+    return make

@@ -17,6 +17,7 @@ RECIPE = load_recipe("amfacpose-r18-256x256")
 NAME = "amfac/1 amfacpose-r18-256x256 0123456789abcdef"
 # The first 64 bytes of a plan that TensorRT-RTX 1.7.1.116 built for SM86 and SM89; 16 to 23 hold its length, 133,804.
 RTX_HEAD = bytes.fromhex("7674727400000000020000000000000000000000000000000107017476747274").ljust(64, b"\0")
+CARD_NAMES = {"rtx-3060": "NVIDIA GeForce RTX 3060", "rtx-4090": "NVIDIA GeForce RTX 4090"}
 RTX_CAPABILITIES = {1: "7.5", 2: "8.0", 4: "8.6", 8: "8.9", 16: "12.0", 32: "12.1"}
 
 
@@ -54,7 +55,7 @@ def facts(target: str, **changes: object) -> PlanFacts:
         known |= {"gpu_name": "Orin", "sm_count": declared.gpu.sms, "architecture": "aarch64", "l4t": "36.4.7"}
         known |= {"power_mode": "MAXN", "clocks_mhz": {"gpu": 918.0}}
     else:
-        known |= {"gpu_name": f"NVIDIA {declared.title}", "sm_count": declared.gpu.sms, "architecture": "x86_64"}
+        known |= {"gpu_name": CARD_NAMES[target], "sm_count": declared.gpu.sms, "architecture": "x86_64"}
         known |= {"driver": "560.35.03"}
     return PlanFacts(**(known | changes))  # type: ignore[arg-type]
 

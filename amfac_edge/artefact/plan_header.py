@@ -25,9 +25,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["CAPABILITY_BITS", "PLAN_MAGIC", "RTX_MAGIC", "PlanHeader", "plan_header_of", "read_plan_header"]
+__all__ = [
+    "CAPABILITY_BITS",
+    "LARGEST_PLAN",
+    "PLAN_MAGIC",
+    "RTX_MAGIC",
+    "PlanHeader",
+    "plan_header_of",
+    "read_plan_header",
+]
 
 PLAN_MAGIC, RTX_MAGIC = b"ftrt", b"vtrt"
+# The models here make plans of tens of megabytes; TensorRT takes a plan as one block of memory.
+LARGEST_PLAN = 2 << 30
 CAPABILITY_BITS = {1: "7.5", 2: "8.0", 4: "8.6", 8: "8.9", 16: "12.0", 32: "12.1"}
 _RTX_BYTES = 64
 _READ_BYTES = 1 << 20
@@ -96,6 +106,8 @@ def read_plan_header(path: Path) -> PlanHeader:
         InputError: there is no such file, or it can't be read.
     """
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for its other end
+            raise InputError(f"{path}: is not a file", cure="Give the path of an existing file.")
         with path.open("rb") as stream:
             head = stream.read(_READ_BYTES)
         return plan_header_of(head, max(path.stat().st_size, len(head)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amfac_edge.declared.versions import version_number
 from amfac_edge.machine.jetson import BOARD_VARIABLE
 from amfac_edge.machine.packages import (
     EXTRAS,
@@ -19,7 +20,6 @@ from amfac_edge.machine.packages import (
     Interpreter,
     Packages,
     State,
-    version_number,
 )
 from amfac_edge.machine.this_machine import target_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -10,10 +9,12 @@ from importlib.metadata import Distribution
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from amfac_edge.declared.versions import version_number
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["EXTRAS", "OPENCV", "TENSORRT_OF_PIP", "Interpreter", "Packages", "Requirement", "State", "version_number"]
+__all__ = ["EXTRAS", "OPENCV", "TENSORRT_OF_PIP", "Interpreter", "Packages", "Requirement", "State"]
 
 OPENCV = (
     "opencv-python",
@@ -187,9 +188,3 @@ class Packages:
         """
         found = PathFinder.find_spec(module, self._path)
         return found is not None and (namespace or found.origin is not None)
-
-
-def version_number(version: str) -> tuple[int, ...]:
-    """The numbers at the head of a version, for comparisons: (2, 13, 0) of "2.13.0+cpu"; empty where there are none."""
-    found = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()

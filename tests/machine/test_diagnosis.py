@@ -13,7 +13,7 @@ from amfac_edge.machine.this_machine import read_machine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.machine.conftest import FakeRoot
+    from tests.fake_root import FakeRoot
 
     Site = Callable[..., list[str]]
 

@@ -11,7 +11,7 @@ from amfac_edge.errors import DeclaredError
 from amfac_edge.machine.jetson import GpuClock, read_jetson
 
 if TYPE_CHECKING:
-    from tests.machine.conftest import FakeRoot
+    from tests.fake_root import FakeRoot
 
 BOARDS = [(name, board) for name in target_names() for board in load_target(name).board_ids]
 SUPER = [(0, "15W"), (1, "25W"), (2, "MAXN_SUPER"), (3, "7W")]

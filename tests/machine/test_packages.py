@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amfac_edge.declared.reading import read_toml
-from amfac_edge.machine.packages import EXTRAS, Interpreter, Packages, Requirement, version_number
+from amfac_edge.declared.versions import version_number
+from amfac_edge.machine.packages import EXTRAS, Interpreter, Packages, Requirement
 
 if TYPE_CHECKING:
     from collections.abc import Callable

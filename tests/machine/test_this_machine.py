@@ -12,7 +12,7 @@ from amfac_edge.machine.processor import MemoryNow, read_memory_now, read_proces
 from amfac_edge.machine.this_machine import read_machine, target_of_this_machine, targets_for
 
 if TYPE_CHECKING:
-    from tests.machine.conftest import FakeRoot
+    from tests.fake_root import FakeRoot
 
 PATH = {"PATH": "/usr/local/bin:/usr/bin"}
 X86 = """processor\t: 0

@@ -1,13 +1,10 @@
-"""Machines that were never there: file trees under a temporary root, and folders of packages."""
+"""A machine that was never there: a file tree under a temporary root."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -46,33 +43,3 @@ class FakeRoot:
         self.write("usr/bin/nvidia-smi", f"#!/bin/sh\ncat <<'END'\n{output}\nEND\nexit {code}\n")
         (self.root / "usr/bin/nvidia-smi").chmod(0o755)
         return self
-
-
-@pytest.fixture
-def fake_root(tmp_path: Path) -> FakeRoot:
-    root = tmp_path / "root"
-    root.mkdir()
-    return FakeRoot(root)
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Callable[..., list[str]]:
-    """Makes a folder of packages: `site(onnx="1.19", ...)`; a dash is written as two underscores."""
-
-    def make(*bare: str, **versions: str) -> list[str]:
-        modules = {"opencv": "cv2", "onnxruntime": "onnxruntime", "cuda": "cuda", "tensorrt_rtx": "tensorrt_rtx"}
-        folder = tmp_path / "site"
-        for key, version in versions.items():
-            name = key.replace("__", "-")
-            record = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-            record.mkdir(parents=True)
-            (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-            module = modules.get(name.split("-")[0], name.replace("-", "_"))
-            (folder / module).mkdir(exist_ok=True)
-            (folder / module / "__init__.py").touch()
-        for module in bare:
-            (folder / module).mkdir(parents=True, exist_ok=True)
-            (folder / module / "__init__.py").touch()
-        return [str(folder)]
-
-    return make
