@@ -82,7 +82,7 @@ class Verdict:
             return "it will not load here: " + ", ".join(dict.fromkeys(check.subject for check in refused))
         if unknown := self.of(Outcome.UNKNOWN):
             subjects = ", ".join(dict.fromkeys(check.subject for check in unknown))
-            return f"it may load here, which nobody can say before: {subjects} is not known"
+            return f"nothing speaks against it, but this is not known: {subjects}"
         differs = self.of(Outcome.DIFFERS)
         return "it fits this machine" + (
             f", but look at: {', '.join(check.subject for check in differs)}" if differs else ""

@@ -1,17 +1,16 @@
-"""amfac-doctor: what this machine can do, what it lacks, and the command that mends it."""
+"""amfac-doctor: what this machine can do, what it lacks, and the command that mends it; of a file: whether it loads."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 import sys
-import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import amfac_edge
 from amfac_edge.cli.command import CommandParser, run_command
+from amfac_edge.cli.layout import coloured, section, wrapped
 from amfac_edge.declared.target import load_target
 from amfac_edge.machine.diagnosis import Diagnosis, Finding, Mark, diagnose
 from amfac_edge.machine.packages import EXTRAS, Interpreter, Packages
@@ -28,22 +27,29 @@ __all__ = ["main"]
 _PROG = "amfac-doctor"
 _SCHEMA = "amfac-doctor/1"
 _LACKS = 3
-_WIDEST = 110
 _COLOURS = {Mark.OK: "32", Mark.MISSING: "31", Mark.WARNING: "33"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 if an artefact can be run on the CPU here, else 3 and the command that mends it."""
+    """Run the command: 0 if an artefact can be run on the CPU here (or FILE loads), else the command that mends it."""
     parser = CommandParser(
         prog=_PROG,
-        description="Say what this machine can do, what it lacks, and the command that mends it. Nothing is changed.",
-        epilog="exit code: 0 an artefact can be run on the CPU here; 3 it can't, the output says why and what to type",
+        description="Say what this machine can do, what it lacks, and the command that mends it. Nothing is changed.\n"
+        "With FILE, a plan or an ONNX artefact: whether it will load here. It is read, never loaded.",
+        epilog="exit code: 0 an artefact can be run on the CPU here; 3 it can't, the output says why and what to type\n"
+        "with FILE: 0 nothing speaks against it; 2 the file is at fault; 3 it isn't for this machine",
     )
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="say whether this file will load here")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     return run_command(_PROG, lambda: _doctor(parser.parse_args(argv)), argv)
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.file is not None:
+        # It needs NumPy, which a look at the machine must do without.
+        from amfac_edge.cli.doctor_file import report_on_file  # noqa: PLC0415
+
+        return report_on_file(options.file, as_json=options.json)
     machine, packages, python = read_machine(), Packages(), Interpreter.running()
     diagnosis = diagnose(machine, packages, python)
     code = 0 if diagnosis.runs_on_cpu else _LACKS
@@ -83,55 +89,40 @@ def _as_json(machine: Machine, python: Interpreter, diagnosis: Diagnosis, code: 
 
 def _table(machine: Machine, python: Interpreter, diagnosis: Diagnosis) -> Iterator[str]:
     yield f"{_PROG}, amfac-edge {amfac_edge.__version__}"
-    yield from _section("Machine")
+    yield from section("Machine")
     facts = [*_machine_facts(machine), ("target", _target_line(diagnosis.target))]
     width = max(len(name) for name, _ in facts)
     for name, fact in facts:
-        yield from _wrapped(f"  {name:<{width}}  ", fact)
+        yield from wrapped(f"  {name:<{width}}  ", fact)
     shown: set[str] = set()
-    yield from _section("Packages")
+    yield from section("Packages")
     environment = "virtual environment" if python.virtual else "no virtual environment"
-    yield from _wrapped("  ", f"Python {python.version}, {python.executable} ({environment})")
+    yield from wrapped("  ", f"Python {python.version}, {python.executable} ({environment})")
     yield from _findings(diagnosis.extras, shown)
     unused = [name for name in EXTRAS if name not in {finding.subject for finding in diagnosis.extras}]
     if unused:
-        yield from _wrapped("  ", f"Not asked for on this machine: {', '.join(unused)}")
-    yield from _section("What works here")
+        yield from wrapped("  ", f"Not asked for on this machine: {', '.join(unused)}")
+    yield from section("What works here")
     yield from _findings(diagnosis.abilities, shown)
-    yield from _section("Problems")
+    yield from section("Problems")
     yield from _findings(diagnosis.problems, set())
     if not diagnosis.problems:
         yield "  none found"
-
-
-def _section(title: str) -> tuple[str, str]:
-    return "", _coloured(title, "1")
 
 
 def _findings(findings: Sequence[Finding], shown: set[str]) -> Iterator[str]:
     """A line a finding, and its cure below unless it is among those `shown` further up."""
     width = max((len(finding.subject) for finding in findings), default=0)
     for finding in findings:
-        mark = _coloured(f"{finding.mark.value:<7}", _COLOURS[finding.mark])
+        mark = coloured(f"{finding.mark.value:<7}", _COLOURS[finding.mark])
         head = f"  {finding.mark.value:<7}  {finding.subject:<{width}}  "
-        first, *rest = _wrapped(head, finding.detail)
+        first, *rest = wrapped(head, finding.detail)
         yield first.replace(f"{finding.mark.value:<7}", mark, 1)
         yield from rest
         if finding.cure and finding.cure not in shown:
             shown.add(finding.cure)
             # Never wrapped: it is there to be copied.
-            yield " " * len(head) + _coloured(finding.cure, "36")
-
-
-def _wrapped(head: str, text: str) -> list[str]:
-    columns = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns)
-    lines = textwrap.wrap(text, max(30, columns - len(head)), break_long_words=False, break_on_hyphens=False) or [""]
-    return [head + lines[0], *(" " * len(head) + line for line in lines[1:])]
-
-
-def _coloured(text: str, code: str) -> str:
-    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
-    return text if plain else f"\x1b[{code}m{text}\x1b[0m"
+            yield " " * len(head) + coloured(finding.cure, "36")
 
 
 def _machine_facts(machine: Machine) -> Iterator[tuple[str, str]]:

@@ -175,6 +175,8 @@ def _next_for_file(path: str, facts: FileFacts) -> list[str]:
         return [f"amfac-run --engine {path} --source PICTURE --save poses.jpg", f"amfac-bench {path}"]
     if facts.kind in {*_CHECKPOINTS, "onnx"}:
         return [f"amfac-export {path} --target cpu"]
+    if facts.kind.endswith("-plan"):
+        return [f"amfac-doctor {path}"]
     return ["amfac-info"]
 
 

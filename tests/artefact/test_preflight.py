@@ -133,7 +133,7 @@ def test_no_driver_no_load(judged: Any) -> None:  # noqa: ANN401
     verdict = judged("rtx-4090", dataclasses.replace(CARD, gpus=()))
     assert _refused(verdict) == [("compute capability", "8.9", "no NVIDIA GPU that answers")]
     unknown = judged("orin-nx-16", dataclasses.replace(NX, gpus=(HostGpu(""),)))
-    assert unknown.sentence.endswith("compute capability is not known")
+    assert unknown.sentence.endswith("this is not known: compute capability")
 
 
 def test_a_plan_without_its_manifest_may_load(made_plans: ModuleType) -> None:

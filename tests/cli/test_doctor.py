@@ -179,11 +179,6 @@ def test_a_wrong_board_variable_is_one_message(
     assert "AMFAC_BOARD" in capsys.readouterr().err
 
 
-def test_a_file_is_not_taken_yet(capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor.main(["model.onnx"]) == 2
-    assert "model.onnx" in capsys.readouterr().err
-
-
 def test_it_runs_on_this_machine_without_any_extra() -> None:
     """A process in which nothing but the standard library can be imported: the doctor comes before the medicine."""
     blocked = ("numpy", "onnxruntime", "cv2", "torch", "onnx", "onnxsim", "safetensors", "tensorrt", "cuda")

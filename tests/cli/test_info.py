@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -163,3 +164,17 @@ def test_lists_names_and_artefacts_need_no_heavy_package(markers: ModuleType, tm
     )
     finished = subprocess.run([sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_a_plan_shows_what_it_and_its_manifest_say(
+    made_plans: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = made_plans.write(tmp_path / "m.rtx.plan", "rtx-4090", made_plans.rtx_facts(), made_plans.rtx_plan())
+    answer = _json_of(capsys, path)
+    assert (answer["kind"], answer["tensorrt_rtx"]) == ("tensorrt-rtx-plan", "1.7.1.116")
+    assert answer["engine_name"] == made_plans.NAME
+    assert answer["artefact"]["plan"]["compute_capabilities"] == ["8.6", "8.9"]
+    assert main([str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"^    tensorrt_version +1\.7\.1\.116$", out, re.MULTILINE)
+    assert f"next:\n  amfac-doctor {path}\n" in err
