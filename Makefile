@@ -103,7 +103,8 @@ coverage: $(INSTALLED)
 
 # What a JetPack 6 board runs, on its Python: no torch here. onnx only builds the tests' own files.
 FLOOR := .make/venv-310
-LEAN_TESTS := $(filter-out tests/networks tests/graph tests/pipeline tests/accuracy tests/cli tests/house, \
+LEAN_TESTS := $(filter-out tests/networks tests/graph tests/pipeline tests/accuracy tests/training tests/cli \
+    tests/house, \
     $(patsubst %/,%,$(sort $(dir $(wildcard tests/*/test_*.py))))) \
     $(addprefix tests/,cli/test_command.py house/test_commands.py house/test_lean_import.py house/test_root.py)
 

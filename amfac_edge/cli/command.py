@@ -244,14 +244,18 @@ class ProgressBar:
         label: what is being done.
         total: how many pieces there are.
         stream: the terminal, stderr by default.
+        done: how many of them were done before.
     """
 
     _WIDTH, _REDRAW_S = 28, 0.1
 
-    def __init__(self, label: str, total: int, stream: TextIO | None = None) -> None:
+    def __init__(self, label: str, total: int, stream: TextIO | None = None, *, done: int = 0) -> None:
         self.label = label
         self.total = total
-        self.done = 0
+        self.done = done
+        self._before = done
+        self._began = time.monotonic()
+        self._note = ""
         self._stream = stream or sys.stderr
         self._shown = self._stream.isatty()
         self._drawn_at = -self._REDRAW_S
@@ -268,9 +272,10 @@ class ProgressBar:
             self._stream.write("\n")
             self._stream.flush()
 
-    def advance(self, pieces: int = 1) -> None:
-        """Count `pieces` as done; the bar is redrawn ten times a second at most."""
+    def advance(self, pieces: int = 1, note: str = "") -> None:
+        """Count `pieces` as done, with a few words to show; the bar is redrawn ten times a second at most."""
         self.done += pieces
+        self._note = note
         if time.monotonic() - self._drawn_at >= self._REDRAW_S:
             self._draw()
 
@@ -280,5 +285,16 @@ class ProgressBar:
         self._drawn_at = time.monotonic()
         part = min(self.done / self.total, 1.0) if self.total else 1.0
         filled = round(part * self._WIDTH)
-        self._stream.write(f"\r{self.label} [{'#' * filled}{'.' * (self._WIDTH - filled)}] {self.done}/{self.total}")
+        bar = f"{self.label} [{'#' * filled}{'.' * (self._WIDTH - filled)}] {self.done}/{self.total}"
+        # \x1b[K clears what a longer line left behind.
+        self._stream.write(f"\r{bar}{self._left()}{self._note and ', ' + self._note}\x1b[K")
         self._stream.flush()
+
+    def _left(self) -> str:
+        """The time that the rest takes at the pace so far; nothing before the first piece and after the last."""
+        done = self.done - self._before
+        if done <= 0 or self.done >= self.total:
+            return ""
+        seconds = round((time.monotonic() - self._began) / done * (self.total - self.done))
+        hours, minutes = divmod(seconds // 60, 60)
+        return f", {hours}:{minutes:02}:{seconds % 60:02} left"

@@ -18,6 +18,7 @@ __all__ = [
     "OptimizationRule",
     "TrainingRule",
     "loss_as_json",
+    "optimization_as_json",
     "read_loss",
     "read_training",
     "training_as_json",
@@ -193,8 +194,17 @@ def loss_as_json(loss: LossRule) -> dict[str, Any]:
 
 def training_as_json(training: TrainingRule) -> dict[str, Any]:
     """`[training]` as a JSON object, which `read_training` reads back."""
-    parts = {name: _plain(getattr(training, name)) for name in ("augmentation", "paper", "scratch")}
+    parts = {
+        "augmentation": _plain(training.augmentation),
+        "paper": optimization_as_json(training.paper),
+        "scratch": optimization_as_json(training.scratch),
+    }
     return _plain(training) | parts
+
+
+def optimization_as_json(rule: OptimizationRule) -> dict[str, Any]:
+    """`[training.paper]` or `[training.scratch]` as a JSON object."""
+    return _plain(rule)
 
 
 def _plain(rule: LossRule | AugmentationRule | OptimizationRule | TrainingRule) -> dict[str, Any]:

@@ -9,14 +9,10 @@ import torch
 from amfac_edge.accuracy import LogitsPredictor
 from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.networks import load_checkpoint
+from amfac_edge.networks.running import network_logits
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Logits = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 __all__ = ["predictor_from_checkpoint"]
 
@@ -38,11 +34,5 @@ def predictor_from_checkpoint(
     stated = None if recipe is None else load_recipe(recipe)
     loaded = load_checkpoint(path, recipe=stated, key_map=key_map)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = loaded.network.to(device)
-
-    def logits(images: NDArray[np.float32]) -> Logits:
-        with torch.inference_mode():
-            x, y = network(torch.from_numpy(images).to(device))
-        return x.cpu().numpy(), y.cpu().numpy()
-
+    logits = network_logits(loaded.network.to(device))
     return LogitsPredictor(loaded.recipe, logits, flip=flip, trained=loaded.trained)

@@ -255,7 +255,18 @@ def test_a_bar_is_drawn_on_a_terminal_and_ends_complete() -> None:
         for _ in range(4):
             bar.advance()
     assert stream.getvalue().startswith("\rframes [............................] 0/4")
-    assert stream.getvalue().endswith("\rframes [############################] 4/4\n")
+    assert stream.getvalue().endswith("\rframes [############################] 4/4\x1b[K\n")
+
+
+def test_a_bar_says_how_long_the_rest_takes_at_the_pace_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("amfac_edge.cli.command.time.monotonic", lambda: now[0])
+    stream = Terminal()
+    with ProgressBar("epoch 2/9", 100, stream, done=40) as bar:
+        now[0] += 20.0
+        bar.advance(10, note="loss 1.5")
+        # 10 pieces took 20 s, and 50 are left.
+        assert stream.getvalue().endswith("] 50/100, 0:01:40 left, loss 1.5\x1b[K")
 
 
 @pytest.mark.parametrize("total", [0, 3])
@@ -263,7 +274,7 @@ def test_a_bar_survives_an_empty_list_and_more_than_was_said(total: int) -> None
     stream = Terminal()
     with ProgressBar("frames", total, stream) as bar:
         bar.advance(7)
-    assert stream.getvalue().endswith(f"[############################] 7/{total}\n")
+    assert stream.getvalue().endswith(f"[############################] 7/{total}\x1b[K\n")
 
 
 def test_a_bar_is_silent_in_a_pipe() -> None:
