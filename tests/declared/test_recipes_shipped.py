@@ -31,7 +31,9 @@ def test_the_published_models_are_there() -> None:
     }
     ablation = {f"amfacpose-r34-384x288-{last}" for last in ("baseline", "afpn", "dgcb", "scrm", "se")}
     unmade = {"amfacpose-r34-128x128", "eba-prnetcc-r34-128x128"}
-    assert set(NAMES) == families - unmade | ablation | {"eba-prnetcc-r34-384x288-slp"}
+    crowdpose = {f"{family}-r18-{size}-crowdpose" for family in ("amfacpose", "eba-prnetcc") for size in sizes[1:]}
+    crowdpose.add("amfacpose-r34-384x288-crowdpose")
+    assert set(NAMES) == families - unmade | ablation | crowdpose | {"eba-prnetcc-r34-384x288-slp"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,7 +44,8 @@ def test_a_recipe_is_what_its_name_says(name: str) -> None:
     assert isinstance(recipe.network, AmfacPoseNetwork | EbaPrnetCcNetwork)
     assert recipe.network.backbone.replace("resnet", "r") in name.split("-")
     assert recipe.temperature == (0.8 if recipe.family == "amfacpose" else 1.0)
-    assert (recipe.skeleton, recipe.split_ratio) == ("coco-17", 2)
+    assert recipe.skeleton == ("crowdpose-14" if name.endswith("-crowdpose") else "coco-17")
+    assert recipe.split_ratio == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,11 +58,24 @@ def test_a_recipe_survives_a_checkpoint(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_published_figures_are_the_printed_ones(name: str) -> None:
     published = load_recipe(name).published
-    assert bool(published) == ("128x128" not in name)
+    assert bool(published) == ("128x128" not in name and (not name.endswith("crowdpose") or "r34" in name))
     for claimed in published:
         printed = load_published(claimed.table).row(claimed.row)
         figures = (printed.number("ap"), printed.number("params_m"), printed.number("gflops"))
         assert (claimed.ap, claimed.params_m, claimed.gflops) == figures
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-crowdpose")])
+def test_a_crowdpose_recipe_differs_from_its_coco_twin_in_the_joints_alone(name: str) -> None:
+    recipe, twin = load_recipe(name), load_recipe(name.removesuffix("-crowdpose"))
+    assert recipe == dataclasses.replace(twin, name=name, skeleton="crowdpose-14", published=recipe.published)
+
+
+def test_the_crowdpose_row_is_table_3s_and_says_what_it_does_not_print() -> None:
+    (row,) = load_recipe("amfacpose-r34-384x288-crowdpose").published
+    assert (row.table, row.row, row.ap) == ("amfacpose-table3-crowdpose", "AMFACPose ResNet34", 75.3)
+    assert (row.params_m, row.gflops) == (None, None)
+    assert "does not print the crop's size" in row.note
 
 
 def test_fifteen_rows_of_fourteen_networks_have_parameters() -> None:

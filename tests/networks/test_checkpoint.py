@@ -238,6 +238,12 @@ def test_the_recipe_is_inferred(tmp_path: Path) -> None:
     assert loaded.metadata["recipe_from"] == "weights"
 
 
+def test_the_number_of_joints_tells_a_crowdpose_checkpoint_from_a_coco_one(tmp_path: Path) -> None:
+    network = build_network("amfacpose-r18-128x128-crowdpose")
+    loaded = load_checkpoint(saved(tmp_path, network.state_dict()))
+    assert (loaded.recipe.name, loaded.recipe.skeleton) == ("amfacpose-r18-128x128-crowdpose", "crowdpose-14")
+
+
 def test_recipes_that_weights_can_not_tell_apart(
     tmp_path: Path, state: State, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,13 +278,13 @@ def test_a_given_recipe_that_does_not_fit_is_refused_with_the_one_that_does(tmp_
 def test_differences_from_the_nearest_recipe_are_listed(tmp_path: Path) -> None:
     state = build_network("amfacpose-r18-128x128").state_dict()
     del state["final.bias"]
-    state["final.weight"] = torch.zeros(14, 384, 3, 3)
+    state["final.weight"] = torch.zeros(15, 384, 3, 3)
     state["auxiliary.weight"] = torch.zeros(2, 3)
     message = (
         r"fit no declared recipe; the nearest is amfacpose-r18-128x128:"
         r"\s+1 missing: final\.bias \(17,\)"
         r"\s+1 unexpected: auxiliary\.weight \(2, 3\)"
-        r"\s+1 of another shape: final\.weight \(14, 384, 3, 3\), expected \(17, 384, 3, 3\)"
+        r"\s+1 of another shape: final\.weight \(15, 384, 3, 3\), expected \(17, 384, 3, 3\)"
         r"\s+Rename an author's keys with --key-map, or describe the network in a TOML of your own"
     )
     with pytest.raises(CheckpointError, match=message):
