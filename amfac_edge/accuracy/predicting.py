@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from amfac_edge.accuracy.predictions import Boxes
     from amfac_edge.datasets import OnFault, PeopleSet
     from amfac_edge.declared.recipe import Recipe
+    from amfac_edge.keypoints import ScoreCalibration
     from amfac_edge.sessions import PoseSession
 
     Logits = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -104,13 +105,23 @@ class LogitsPredictor:
         logits: (M, 3, H, W) float32 normalised RGB -> x logits (M, K, W·k), y logits (M, K, H·k).
         flip: whether to average with the mirrored crop.
         trained: what is known of the weights.
+        calibration: of the scores.
     """
 
-    def __init__(self, recipe: Recipe, logits: Logits, *, flip: bool = False, trained: bool | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        logits: Logits,
+        *,
+        flip: bool = False,
+        trained: bool | None = None,
+        calibration: ScoreCalibration | None = None,
+    ) -> None:
         self._recipe = recipe
         self._logits = logits
         self._flip = flip
         self._trained = trained
+        self._calibration = calibration
         self._code = SimccCode.of(recipe)
 
     @property
@@ -125,13 +136,24 @@ class LogitsPredictor:
 
     def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `Predictor.run`."""
+        return self._code.decode(*self.logits(crops), self._recipe.temperature, self._calibration)
+
+    def logits(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What `run` decodes.
+
+        Args:
+            crops: (M, H, W, 3) uint8 BGR.
+
+        Returns:
+            (M, K, W·k) and (M, K, H·k), averaged with those of the mirrored crops where that was asked for.
+        """
         x, y = self._logits(self._normalised(crops))
         if self._flip:
             order = skeleton(self._recipe.skeleton).flip_order
             mirrored = self._logits(self._normalised(crops[:, :, ::-1]))
             back_x, back_y = self._code.flip(*mirrored, order)
             x, y = _mean(x, back_x), _mean(y, back_y)
-        return self._code.decode(x, y, self._recipe.temperature)
+        return x, y
 
     def _normalised(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         mean, std = np.array(self._recipe.mean, np.float32), np.array(self._recipe.std, np.float32)
@@ -155,7 +177,13 @@ def predictor_from_onnx(path: Path, *, flip: bool = False) -> Iterator[Predictor
     if manifest is not None and manifest.input_kind == "raw":
         graph = RawGraph(path.read_bytes(), name=str(path))
         batch = manifest.batch.maximum
-        yield LogitsPredictor(manifest.recipe, _in_batches(graph, batch), flip=flip, trained=manifest.trained)
+        yield LogitsPredictor(
+            manifest.recipe,
+            _in_batches(graph, batch),
+            flip=flip,
+            trained=manifest.trained,
+            calibration=manifest.score_calibration,
+        )
         return
     with open_session(path) as session:
         if flip:

@@ -15,6 +15,7 @@ from amfac_edge.declared.reading import Table, reading
 from amfac_edge.declared.recipe import Recipe, recipe_from_json
 from amfac_edge.errors import AmfacError, InputError, ModelFileError
 from amfac_edge.files import file_bytes, json_bytes, sha256_of
+from amfac_edge.keypoints import SCORE_CALIBRATION_KEY, ScoreCalibration, score_calibration_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,7 @@ __all__ = [
 
 SCHEMA = "amfac-manifest/1"
 METADATA_RECIPE = "amfac.recipe"
+_METADATA_CALIBRATION = f"amfac.{SCORE_CALIBRATION_KEY}"
 _SIZE_LIMIT = 16 << 20
 _INPUT_KINDS = ("crops", "frame", "raw")
 _REEXPORT = "Export the model again with amfac-export."
@@ -127,6 +129,7 @@ class Manifest:
         parity: the evidence of the parity gate, as JSON.
         layers: cost of every node, for the forecast.
         trained: False where the weights are known to be untrained, True where they are known to be trained, else None.
+        score_calibration: of the scores, part of the graph already; None where the plain score was never calibrated.
         plan: what built it and what it needs, for a TensorRT plan.
         extra: keys of the same schema major that this version doesn't know.
     """
@@ -144,6 +147,7 @@ class Manifest:
     layers: tuple[LayerCost, ...] = ()
     trained: bool | None = None
     plan: PlanFacts | None = None
+    score_calibration: ScoreCalibration | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -158,7 +162,7 @@ class Manifest:
             "inputs": [_tensor_json(tensor) for tensor in self.inputs],
             "outputs": [_tensor_json(tensor) for tensor in self.outputs],
             "crop": _crop_sentence(self.recipe),
-            "score": _score_sentence(self.recipe),
+            "score": _score_sentence(self.recipe, self.score_calibration),
             "digests": dict(self.digests),
             "versions": dict(self.versions),
             "parity": dict(self.parity),
@@ -166,6 +170,8 @@ class Manifest:
         }
         if self.plan is not None:
             fields["plan"] = self.plan.as_json()
+        if self.score_calibration is not None:
+            fields[SCORE_CALIBRATION_KEY] = self.score_calibration.as_json()
         fields |= self.extra
         # One line a layer keeps a manifest of 400 layers readable in an editor.
         fields["layers"] = [[layer.name, layer.op, layer.macs, layer.bytes, layer.dtype] for layer in self.layers]
@@ -186,7 +192,7 @@ class Manifest:
             METADATA_RECIPE: json.dumps(self.recipe.as_json()),
             "amfac.skeleton": self.recipe.skeleton,
             "amfac.crop": _crop_sentence(self.recipe),
-            "amfac.score": _score_sentence(self.recipe),
+            "amfac.score": _score_sentence(self.recipe, self.score_calibration),
             "amfac.target": self.target,
             "amfac.precision": self.precision,
             "amfac.input_kind": self.input_kind,
@@ -196,6 +202,8 @@ class Manifest:
         }
         if self.trained is not None:
             facts["amfac.trained"] = "true" if self.trained else "false"
+        if self.score_calibration is not None:
+            facts[_METADATA_CALIBRATION] = json.dumps(self.score_calibration.as_json())
         return facts
 
 
@@ -210,9 +218,11 @@ def _crop_sentence(recipe: Recipe) -> str:
     )
 
 
-def _score_sentence(recipe: Recipe) -> str:
+def _score_sentence(recipe: Recipe, calibration: ScoreCalibration | None) -> str:
     """The score's definition in one sentence."""
-    return f"min over the x and y axes of max softmax(logits / {recipe.temperature:g})"
+    temperature = calibration.temperature if calibration else recipe.temperature
+    plain = f"min over the x and y axes of max softmax(logits / {temperature:g})"
+    return f"{plain}, {calibration.sentence()}" if calibration else plain
 
 
 def manifest_path(artefact: Path) -> Path:
@@ -303,6 +313,7 @@ def manifest_from_metadata(metadata: Mapping[str, str], *, where: str) -> Manife
             digests={"checkpoint": metadata.get("amfac.checkpoint_sha256", "")},
             versions={"amfac-edge": metadata.get("amfac.version", "")},
             trained={"true": True, "false": False}.get(metadata.get("amfac.trained", "")),
+            score_calibration=_calibration(json.loads(metadata.get(_METADATA_CALIBRATION, "null")), where),
         )
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{where}: its metadata {METADATA_RECIPE} is not JSON: {error}", cure=_REEXPORT) from error
@@ -334,6 +345,7 @@ def _manifest(table: Table) -> Manifest:
         parity=_object(table.raw("parity")),
         layers=_layers(table),
         trained=table.flag("trained") if table.raw("trained") is not None else None,
+        score_calibration=_calibration(table.raw(SCORE_CALIBRATION_KEY)),
         plan=read_plan_facts(table.table("plan")) if table.raw("plan") is not None else None,
         extra=table.rest(),
     )
@@ -347,6 +359,14 @@ def _tensor(table: Table) -> TensorSpec:
 
 def _tensor_json(tensor: TensorSpec) -> dict[str, Any]:
     return {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
+
+
+def _calibration(data: object, where: str = "") -> ScoreCalibration | None:
+    if data is None:
+        return None
+    return score_calibration_from_json(
+        data, where=f"{where}: {SCORE_CALIBRATION_KEY}" if where else SCORE_CALIBRATION_KEY
+    )
 
 
 def _texts(table: Table) -> dict[str, str]:

@@ -236,7 +236,8 @@ def _as_kind(value: object, kind: type[_Scalar]) -> _Scalar | None:
     if isinstance(value, bool) and kind is not bool:
         return None
     if kind is float:
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        # A whole number of hundreds of digits has no float; Python compares it all the same.
+        if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             return None
         return kind(value)
     return value if isinstance(value, kind) else None

@@ -1,8 +1,8 @@
 """The artefact's contract around any raw SimCC graph.
 
 Before: `crops` uint8 (N,H,W,3) BGR as OpenCV gives it -> normalised RGB (N,3,H,W). After: logits -> `keypoints` float32
-(N,K,2) in crop pixels, `scores` float32 (N,K) in [0,1]. uint8 goes straight into Cast, since TensorRT takes it nowhere
-else, and the whole of both parts is float32.
+(N,K,2) in crop pixels, `scores` float32 (N,K) in [0,1], calibrated where the checkpoint says how. uint8 goes straight
+into Cast, since TensorRT takes it nowhere else, and the whole of both parts is float32.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from amfac_edge.errors import ModelFileError
 from amfac_edge.graph.onnx_values import opset_of, shape_of
+from amfac_edge.keypoints import SCORE_MARGIN
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from amfac_edge.declared.recipe import Recipe
+    from amfac_edge.keypoints import ScoreCalibration
 
 __all__ = ["CROPS_INPUT", "KEYPOINTS_OUTPUT", "SCORES_OUTPUT", "crop_graph"]
 
@@ -31,12 +33,13 @@ _PREFIX = "amfac/"
 _AXES_INPUT_SINCE = {"ReduceSum": 13, "ReduceMax": 18}
 
 
-def crop_graph(raw: ModelProto, recipe: Recipe) -> ModelProto:
+def crop_graph(raw: ModelProto, recipe: Recipe, calibration: ScoreCalibration | None = None) -> ModelProto:
     """A copy of `raw` with pre- and post-processing around it.
 
     Args:
         raw: one float32 input (N,3,H,W), two outputs of logits (N,K,W·k), (N,K,H·k), in this order.
         recipe: gives mean, std, temperature and the bins' convention.
+        calibration: of the score; its temperature takes the place of the recipe's.
 
     Raises:
         ModelFileError: `raw` has other inputs or outputs than that.
@@ -54,7 +57,7 @@ def crop_graph(raw: ModelProto, recipe: Recipe) -> ModelProto:
     batch = shape_of(graph.input[0])[0]
     joints = shape_of(graph.output[0])[1]
     before = _before(writer, image, recipe)
-    after = _after(writer, (graph.output[0].name, graph.output[1].name), recipe)
+    after = _after(writer, (graph.output[0].name, graph.output[1].name), recipe, calibration)
     nodes = [*before, *graph.node, *after]
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
@@ -105,12 +108,15 @@ def _before(writer: _Writer, image: str, recipe: Recipe) -> list[NodeProto]:
     ]
 
 
-def _after(writer: _Writer, logits: tuple[str, str], recipe: Recipe) -> list[NodeProto]:
+def _after(
+    writer: _Writer, logits: tuple[str, str], recipe: Recipe, calibration: ScoreCalibration | None
+) -> list[NodeProto]:
     """The argmax and softmax maximum of each axis; their centre in crop pixels; the smaller of the two maxima."""
+    temperature = calibration.temperature if calibration else recipe.temperature
     offset = 0.5 / recipe.split_ratio - 0.5 if recipe.bin_centres else 0.0
     per_bin = writer.constant("pixels_per_bin", np.float32(1 / recipe.split_ratio).reshape(1))
     first = writer.constant("first_pixel", np.float32(offset).reshape(1))
-    inverse_temperature = writer.constant("inverse_temperature", np.float32(1 / recipe.temperature).reshape(1))
+    inverse_temperature = writer.constant("inverse_temperature", np.float32(1 / temperature).reshape(1))
     one = writer.constant("certainty", np.ones(1, np.float32))
     nodes: list[NodeProto] = []
     for axis, source in zip("xy", logits, strict=True):
@@ -132,5 +138,30 @@ def _after(writer: _Writer, logits: tuple[str, str], recipe: Recipe) -> list[Nod
     return [
         *nodes,
         writer.node("Concat", [f"{_PREFIX}x/keypoint", f"{_PREFIX}y/keypoint"], KEYPOINTS_OUTPUT, axis=2),
-        writer.node("Min", [f"{_PREFIX}x/score", f"{_PREFIX}y/score"], SCORES_OUTPUT),
+        *_score(writer, [f"{_PREFIX}x/score", f"{_PREFIX}y/score"], calibration),
+    ]
+
+
+def _score(writer: _Writer, axes: list[str], calibration: ScoreCalibration | None) -> list[NodeProto]:
+    """The smaller of two scores (N,K), and its calibration: sigmoid(a (log s - log(1 - s)) + b)."""
+    if calibration is None:
+        return [writer.node("Min", axes, SCORES_OUTPUT)]
+    low, high = (np.array(end, np.float32) for end in (SCORE_MARGIN, 1 - SCORE_MARGIN))
+    ends = [writer.constant("score/low", low), writer.constant("score/high", high)]
+    slope = writer.constant("score/slope", np.float32(calibration.slope).reshape(1))
+    intercept = writer.constant("score/intercept", np.float32(calibration.intercept).reshape(1))
+    one = writer.constant("score/one", np.ones(1, np.float32))
+    plain, kept, rest, log, log_rest, logit, steep, moved = (
+        f"{_PREFIX}score/{name}" for name in ("plain", "kept", "rest", "log", "log_rest", "logit", "steep", "moved")
+    )
+    return [
+        writer.node("Min", axes, plain),
+        writer.node("Clip", [plain, *ends], kept),
+        writer.node("Sub", [one, kept], rest),
+        writer.node("Log", [kept], log),
+        writer.node("Log", [rest], log_rest),
+        writer.node("Sub", [log, log_rest], logit),
+        writer.node("Mul", [logit, slope], steep),
+        writer.node("Add", [steep, intercept], moved),
+        writer.node("Sigmoid", [moved], SCORES_OUTPUT),
     ]

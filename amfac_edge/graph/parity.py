@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from amfac_edge.declared.recipe import Recipe
+    from amfac_edge.keypoints import ScoreCalibration
 
     Logits = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -75,7 +76,11 @@ class Parity:
 
 
 def compare(
-    recipe: Recipe, reference: Logits, raw: Logits, artefact: tuple[NDArray[np.float32], NDArray[np.float32]]
+    recipe: Recipe,
+    reference: Logits,
+    raw: Logits,
+    artefact: tuple[NDArray[np.float32], NDArray[np.float32]],
+    calibration: ScoreCalibration | None = None,
 ) -> Parity:
     """Compare the artefact with the network that it was made from, on the same crops.
 
@@ -84,9 +89,10 @@ def compare(
         reference: logits (N,K,W·k), (N,K,H·k) of the network itself.
         raw: the same of the raw ONNX graph.
         artefact: keypoints (N,K,2) in crop pixels and scores (N,K) of the artefact.
+        calibration: of the score.
     """
     logit_error = max(_relative_error(*pair) for pair in zip(reference, raw, strict=True))
-    expected, expected_scores = SimccCode.of(recipe).decode(*reference, recipe.temperature)
+    expected, expected_scores = SimccCode.of(recipe).decode(*reference, recipe.temperature, calibration)
     keypoints, scores = artefact
     distance = np.hypot(*np.moveaxis(keypoints.astype(np.float64) - expected, -1, 0))
     clear = np.logical_and(*(_is_clear(logits) for logits in reference))
@@ -94,9 +100,10 @@ def compare(
     moved = clear & ~(distance <= 0.005 / recipe.split_ratio)
     order = np.argsort(-np.nan_to_num(distance[moved], nan=np.inf))
     worst = np.argwhere(moved)[order]
-    # A logit's error d moves a softmax by at most d/(2T); float32 adds a few of its steps.
+    # A logit's error d moves log(s / (1 - s)) by at most 2d/T, a softmax s by d/(2T); float32 adds a few of its steps.
     spread = max(float(np.ptp(logits)) for logits in reference)
-    budget = LOGIT_BUDGET * spread / (2 * recipe.temperature) + 1e-6
+    temperature, slope = (calibration.temperature, calibration.slope) if calibration else (recipe.temperature, 1.0)
+    budget = slope * LOGIT_BUDGET * spread / (2 * temperature) + max(1.0, slope) * 1e-6
     shifts = np.nan_to_num(distance, nan=np.inf)
     # Without interpolation, which has no answer between infinities.
     middle, most = (float(np.percentile(shifts, percent, method="higher")) for percent in (50, 99))

@@ -9,21 +9,34 @@ from amfac_edge.keypoints.boxes import checked_boxes
 from amfac_edge.keypoints.crop import crop_affines, inverse_affines, transform_points
 from amfac_edge.keypoints.frames import Bgr, checked_frame
 from amfac_edge.keypoints.opencv import load_opencv
-from amfac_edge.keypoints.simcc import SimccCode, TargetKind
+from amfac_edge.keypoints.score import (
+    SCORE_CALIBRATION_KEY,
+    SCORE_MARGIN,
+    ScoreCalibration,
+    score_calibration_from_json,
+    score_logits,
+)
+from amfac_edge.keypoints.simcc import SimccCode, TargetKind, axis_scores
 from amfac_edge.keypoints.skeletons import Skeleton, skeleton, skeleton_names
 from amfac_edge.keypoints.warp import exact_crop, warp_crops
 
 __all__ = [
+    "SCORE_CALIBRATION_KEY",
+    "SCORE_MARGIN",
     "Bgr",
+    "ScoreCalibration",
     "SimccCode",
     "Skeleton",
     "TargetKind",
+    "axis_scores",
     "checked_boxes",
     "checked_frame",
     "crop_affines",
     "exact_crop",
     "inverse_affines",
     "load_opencv",
+    "score_calibration_from_json",
+    "score_logits",
     "skeleton",
     "skeleton_names",
     "transform_points",

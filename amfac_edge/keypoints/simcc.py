@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from amfac_edge.declared.recipe import Recipe
+    from amfac_edge.keypoints.score import ScoreCalibration
 
-__all__ = ["SimccCode", "TargetKind"]
+__all__ = ["SimccCode", "TargetKind", "axis_scores"]
 
 TargetKind = Literal["gaussian", "one-hot", "smoothed"]
 
@@ -107,7 +108,11 @@ class SimccCode:
         return np.asarray(within.all(axis=-1))
 
     def decode(
-        self, x_logits: NDArray[np.float32], y_logits: NDArray[np.float32], temperature: float = 1.0
+        self,
+        x_logits: NDArray[np.float32],
+        y_logits: NDArray[np.float32],
+        temperature: float = 1.0,
+        calibration: ScoreCalibration | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Keypoints and their scores.
 
@@ -115,10 +120,11 @@ class SimccCode:
             x_logits: (N, K, Wk).
             y_logits: (N, K, Hk).
             temperature: T of the score.
+            calibration: of the score, with a T of its own.
 
         Returns:
             keypoints (N, K, 2) float32 in crop pixels, the highest bin of each axis (the first of equal ones); scores
-            (N, K) float32 in 0..1, the smaller of the two axes' highest softmax(logits / T).
+            (N, K) float32 in 0..1, the smaller of the two axes' highest softmax(logits / T), calibrated.
 
         Raises:
             ValueError: the logits have other numbers of bins than this code.
@@ -126,9 +132,10 @@ class SimccCode:
         if (x_logits.shape[-1], y_logits.shape[-1]) != self.bins:
             message = f"logits of {x_logits.shape[-1]} and {y_logits.shape[-1]} bins for a code of {self.bins}"
             raise ValueError(message)
-        x, x_score = _peaks(x_logits, temperature)
-        y, y_score = _peaks(y_logits, temperature)
-        return self._pixels_of(np.stack([x, y], axis=-1)).astype(np.float32), np.minimum(x_score, y_score)
+        peaks = np.stack([x_logits.argmax(axis=-1), y_logits.argmax(axis=-1)], axis=-1)
+        keypoints = self._pixels_of(peaks).astype(np.float32)
+        scores = axis_scores(x_logits, y_logits, calibration.temperature if calibration else temperature).min(axis=-1)
+        return keypoints, calibration.applied(scores) if calibration else scores
 
     def flip(
         self, x_logits: NDArray[np.float32], y_logits: NDArray[np.float32], flip_order: Sequence[int]
@@ -176,9 +183,22 @@ def _distributions(
     return one_hot if kind == "one-hot" else (1 - smoothing) * one_hot + smoothing / count
 
 
-def _peaks(logits: NDArray[np.float32], temperature: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    highest = logits.argmax(axis=-1)
-    peaks = np.take_along_axis(logits, highest[..., None], axis=-1)
-    # max softmax = 1 / sum(exp(l - max)); nothing can overflow.
-    scores = 1 / np.exp((logits - peaks) / np.float32(temperature)).sum(axis=-1, dtype=np.float32)
-    return highest, scores.astype(np.float32)
+def axis_scores(
+    x_logits: NDArray[np.float32], y_logits: NDArray[np.float32], temperature: float
+) -> NDArray[np.float32]:
+    """How sure each axis of a joint is, by itself.
+
+    Args:
+        x_logits: (N, K, Wk).
+        y_logits: (N, K, Hk).
+        temperature: T.
+
+    Returns:
+        (N, K, 2) float32 in 0..1, the highest softmax(logits / T) of x and of y.
+    """
+    scores = np.empty((*x_logits.shape[:-1], 2), np.float32)
+    for axis, logits in enumerate((x_logits, y_logits)):
+        below = (logits - logits.max(axis=-1, keepdims=True)) / np.float32(temperature)
+        # max softmax = 1 / sum(exp(l - max)); nothing can overflow.
+        scores[..., axis] = 1 / np.exp(below).sum(axis=-1, dtype=np.float32)
+    return scores

@@ -3,6 +3,7 @@
 from amfac_edge.networks.building import build_network
 from amfac_edge.networks.checkpoint import (
     LoadedCheckpoint,
+    copy_checkpoint,
     describe_checkpoint,
     load_checkpoint,
     save_checkpoint,
@@ -14,6 +15,7 @@ __all__ = [
     "Complexity",
     "LoadedCheckpoint",
     "build_network",
+    "copy_checkpoint",
     "count_complexity",
     "describe_checkpoint",
     "load_checkpoint",

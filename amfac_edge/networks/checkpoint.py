@@ -15,7 +15,7 @@ from amfac_edge.declared.reading import reading
 from amfac_edge.declared.recipe import Recipe, recipe_from_json
 from amfac_edge.errors import CheckpointError, InputError, MissingExtraError
 from amfac_edge.files import atomic_file, write_bytes
-from amfac_edge.keypoints import skeleton
+from amfac_edge.keypoints import SCORE_CALIBRATION_KEY, ScoreCalibration, score_calibration_from_json, skeleton
 from amfac_edge.networks.building import build_network
 from amfac_edge.networks.checkpoint_file import (
     BLOCK_KEY,
@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["LoadedCheckpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["LoadedCheckpoint", "copy_checkpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 _SCHEMA = "amfac-checkpoint/1"
 _TORCH_SUFFIXES = (".pth", ".pt")
 _SHOWN = 8
+_REFIT = "Take the checkpoint without it, and fit it anew: amfac-eval CHECKPOINT --data ... --calibrate-score OUT."
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class LoadedCheckpoint:
         sha256: of the file, in hex.
         trained: what the file says of its weights; None where it says nothing.
         metadata: `weights` (the entry of the file that they were taken from), `recipe_from` ("file", "argument" or
-            "weights"), `weights_sha256`, and what else the file says of itself (`version`, a `score_calibration`, ...).
+            "weights"), `weights_sha256`, and what else the file says of itself (`version`, ...).
+        score_calibration: of the scores of these very weights; None where the file has none.
     """
 
     network: nn.Module
@@ -63,6 +65,7 @@ class LoadedCheckpoint:
     sha256: str
     trained: bool | None
     metadata: dict[str, Any] = field(default_factory=dict)
+    score_calibration: ScoreCalibration | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class _Block:
     recipe: Recipe | None = None
     trained: bool | None = None
     weights_sha256: str = ""
+    score_calibration: ScoreCalibration | None = None
     rest: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,9 +104,15 @@ def load_checkpoint(path: Path, *, recipe: Recipe | None = None, key_map: Path |
             f"{path}: its weights are not those that were saved: the digest {block.weights_sha256[:16]} doesn't match",
             cure="Copy the file again; if the weights were changed on purpose, save them with save_checkpoint.",
         )
+    calibration = block.score_calibration
+    if calibration is not None and key_map is None and calibration.weights_sha256 not in {"", digest}:
+        fitted = calibration.weights_sha256[:16]
+        raise CheckpointError(
+            f"{path}: its score_calibration was fitted for the weights {fitted}, it has {digest[:16]}", cure=_REFIT
+        )
     network = _filled_network(found, tensors, where=str(path))
     facts = {**block.rest, "weights": file.entry, "recipe_from": recipe_from, "weights_sha256": digest}
-    return LoadedCheckpoint(network, found, file.sha256, block.trained, facts)
+    return LoadedCheckpoint(network, found, file.sha256, block.trained, facts, calibration)
 
 
 def save_checkpoint(
@@ -122,7 +132,7 @@ def save_checkpoint(
         network: may be wrapped by DataParallel or torch.compile.
         recipe: must fit the network.
         trained: False for weights that were never trained, so that what is made from them can say so; None if unknown.
-        extra: further facts, JSON-able, such as a `score_calibration`; they come back in `LoadedCheckpoint.metadata`.
+        extra: further facts, JSON-able; they come back in `LoadedCheckpoint.metadata`, a `score_calibration` as that.
 
     Returns:
         The SHA-256 of the weights.
@@ -135,18 +145,34 @@ def save_checkpoint(
     state = unwrapped_names(dict(network.state_dict()), where=str(path))
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items() if is_tensor(value)}
     require_fit(_shapes(tensors), recipe, where=str(path), said_by="that it was to be saved with")
-    digest = weights_digest(tensors)
-    block: dict[str, Any] = {
-        "schema": _SCHEMA,
-        "version": _version(),
-        "recipe": recipe.as_json(),
-        "skeleton": {"name": recipe.skeleton, "joints": list(skeleton(recipe.skeleton).joints)},
-        "trained": trained,
-        "weights_sha256": digest,
-        **(extra or {}),
-    }
-    _write(path, tensors, block)
-    return digest
+    return _write(path, tensors, recipe, trained=trained, extra=extra or {})
+
+
+def copy_checkpoint(
+    source: Path, path: Path, facts: Mapping[str, Any], *, recipe: Recipe | None = None, key_map: Path | None = None
+) -> None:
+    """Write the weights of a checkpoint, bit for bit, with its facts and further ones; atomic.
+
+    Args:
+        source: the checkpoint, as for `load_checkpoint`.
+        path: as for `save_checkpoint`.
+        facts: JSON-able; they replace those of the same names.
+        recipe: as for `load_checkpoint`.
+        key_map: as for `load_checkpoint`.
+
+    Raises:
+        CheckpointError: as of `load_checkpoint`.
+        InputError: another suffix, or `facts` are not JSON-able.
+        OutputError: the place can't be written to.
+    """
+    file = read_checkpoint_file(source)
+    # Copies: tensors of a file may be views of it, and of each other.
+    tensors = {name: value.contiguous().clone() for name, value in checked_tensors(file, key_map).items()}
+    block = _read_block(file, recipe_matters=recipe is None)
+    found, _ = _found_recipe(file, tensors, recipe, block)
+    own = {"version", "skeleton"}
+    extra = {name: value for name, value in block.rest.items() if name not in own} | dict(facts)
+    _write(path, tensors, found, trained=block.trained, extra=extra)
 
 
 def describe_checkpoint(path: Path) -> dict[str, Any]:
@@ -204,11 +230,21 @@ def _read_block(file: CheckpointFile, *, recipe_matters: bool) -> _Block:
             trained = table.flag("trained") if table.raw("trained") is not None else None
             digest = table.text("weights_sha256", default="")
             raw_recipe = table.raw("recipe")
+            raw_calibration = table.raw(SCORE_CALIBRATION_KEY)
             rest = table.rest()
         recipe = None
         if raw_recipe is not None and recipe_matters:
             recipe = recipe_from_json(raw_recipe, where=f"{BLOCK_KEY}.recipe")
-    return _Block(recipe, trained, digest, rest)
+    return _Block(recipe, trained, digest, _calibration(raw_calibration, file.path), rest)
+
+
+def _calibration(data: object, path: Path) -> ScoreCalibration | None:
+    if data is None:
+        return None
+    try:
+        return score_calibration_from_json(data, where=f"{BLOCK_KEY}.{SCORE_CALIBRATION_KEY}")
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error.problem}", cure=_REFIT) from None
 
 
 def _found_recipe(
@@ -270,7 +306,19 @@ def _as_checkpoint_error(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: {error.problem}", cure=cure) from None
 
 
-def _write(path: Path, tensors: dict[str, Tensor], block: dict[str, Any]) -> None:
+def _write(
+    path: Path, tensors: dict[str, Tensor], recipe: Recipe, *, trained: bool | None, extra: Mapping[str, Any]
+) -> str:
+    digest = weights_digest(tensors)
+    block: dict[str, Any] = {
+        "schema": _SCHEMA,
+        "version": _version(),
+        "recipe": recipe.as_json(),
+        "skeleton": {"name": recipe.skeleton, "joints": list(skeleton(recipe.skeleton).joints)},
+        "trained": trained,
+        "weights_sha256": digest,
+        **extra,
+    }
     try:
         facts = json.dumps(block, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -292,6 +340,7 @@ def _write(path: Path, tensors: dict[str, Tensor], block: dict[str, Any]) -> Non
             f"{path}: no checkpoint format has the suffix {path.suffix or '(none)'}",
             cure="Name the file .pth, .pt or .safetensors.",
         )
+    return digest
 
 
 def _version() -> str:

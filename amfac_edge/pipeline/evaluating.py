@@ -35,4 +35,6 @@ def predictor_from_checkpoint(
     loaded = load_checkpoint(path, recipe=stated, key_map=key_map)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     logits = network_logits(loaded.network.to(device))
-    return LogitsPredictor(loaded.recipe, logits, flip=flip, trained=loaded.trained)
+    return LogitsPredictor(
+        loaded.recipe, logits, flip=flip, trained=loaded.trained, calibration=loaded.score_calibration
+    )

@@ -112,7 +112,7 @@ def _export(source: Source, target: Target, request: ExportRequest, stage: Calla
         mish_for_cpu(raw)
         mean_as_pooling(raw)
     stage(f"{target.name}: simplifying with onnxsim, in a process of its own")
-    model, simplification = simplified(crop_graph(raw, source.recipe))
+    model, simplification = simplified(crop_graph(raw, source.recipe, source.score_calibration))
     stage(f"{target.name}: parity with the network itself")
     parity = _parity(source, raw, model, request.crops)
     name = f"{source.path.stem}.{target.name}.{PRECISION}"
@@ -138,7 +138,8 @@ def _parity(source: Source, raw: ModelProto, model: ModelProto, crops: Sequence[
     images = normalised(pictures, recipe)
     raw_logits = _outputs(raw, images)
     keypoints, scores = _outputs(model, pictures)
-    return compare(recipe, source.model.logits(images), (raw_logits[0], raw_logits[1]), (keypoints, scores))
+    reference, found = source.model.logits(images), (raw_logits[0], raw_logits[1])
+    return compare(recipe, reference, found, (keypoints, scores), source.score_calibration)
 
 
 def _outputs(model: ModelProto, values: NDArray[Any]) -> list[NDArray[np.float32]]:
@@ -185,6 +186,7 @@ def _write(model: ModelProto, path: Path, described: _Description, input_kind: s
         "parity": described.parity,
         "layers": layer_costs(model),
         "trained": source.trained,
+        "score_calibration": source.score_calibration,
         "extra": {"opset": opset_of(model), **_simplification(described, input_kind)},
     }
     inside = Manifest(**facts, digests=source.digests)  # type: ignore[arg-type]

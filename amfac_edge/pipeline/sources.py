@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.artefact import BatchRange
     from amfac_edge.declared.recipe import Recipe
+    from amfac_edge.keypoints import ScoreCalibration
 
     Logits = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -62,6 +63,7 @@ class Source:
         model: its network.
         digests: SHA-256 of the file, under "checkpoint" or "source".
         trained: what is known of its weights.
+        score_calibration: of its scores, where somebody fitted one.
         remarks: sentences for the user: what was assumed.
     """
 
@@ -70,6 +72,7 @@ class Source:
     model: Model
     digests: dict[str, str]
     trained: bool | None
+    score_calibration: ScoreCalibration | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -94,7 +97,8 @@ def read_source(path: Path, *, recipe: str | None = None, key_map: Path | None =
     loaded = load_checkpoint(path, recipe=stated, key_map=key_map)
     remark = f"recipe {loaded.recipe.name}, from the {loaded.metadata['recipe_from']}"
     model = _TorchModel(loaded.network, loaded.recipe)
-    return Source(path, loaded.recipe, model, {"checkpoint": loaded.sha256}, loaded.trained, (remark,))
+    digests = {"checkpoint": loaded.sha256}
+    return Source(path, loaded.recipe, model, digests, loaded.trained, loaded.score_calibration, (remark,))
 
 
 def _onnx_source(path: Path, stated: Recipe | None) -> Source:
@@ -112,8 +116,8 @@ def _onnx_source(path: Path, stated: Recipe | None) -> Source:
     else:
         recipe = foreign_recipe(raw, stated, name=path.stem, where=str(path))
         remarks = _assumptions(recipe, opset_of(raw)) if stated is None else (f"recipe {recipe.name}, as given",)
-    trained = manifest.trained if manifest else None
-    return Source(path, recipe, _OnnxModel(raw, path), {"source": sha256_of(path)}, trained, remarks)
+    trained, calibration = (manifest.trained, manifest.score_calibration) if manifest else (None, None)
+    return Source(path, recipe, _OnnxModel(raw, path), {"source": sha256_of(path)}, trained, calibration, remarks)
 
 
 def _assumptions(recipe: Recipe, opset: int) -> tuple[str, ...]:

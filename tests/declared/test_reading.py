@@ -78,7 +78,7 @@ def test_all_faults_come_at_once_with_file_and_key_path() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400])
 def test_a_number_is_finite(value: float) -> None:
     with pytest.raises(DeclaredError, match="expected a number"), reading({"x": value}, where="file") as table:
         table.number("x")

@@ -63,12 +63,12 @@ def test_what_is_saved_comes_back(
     tmp_path: Path, tiny: Recipe, state: State, suffix: str, *, trained: bool | None
 ) -> None:
     path = tmp_path / f"model{suffix}"
-    extra = {"score_calibration": {"a": [1.5, 2.0]}, "epoch": 3}
+    extra = {"remarks": {"a": [1.5, 2.0]}, "epoch": 3}
     digest = save_checkpoint(path, filled(tiny, state), tiny, trained=trained, extra=extra)
     loaded = load_checkpoint(path)
     assert_has_weights(loaded, state)
     assert (loaded.recipe, loaded.trained) == (tiny, trained)
-    assert loaded.metadata["score_calibration"] == {"a": [1.5, 2.0]}
+    assert loaded.metadata["remarks"] == {"a": [1.5, 2.0]}
     assert loaded.metadata["recipe_from"] == "file"
     assert loaded.metadata["skeleton"]["joints"][0] == "nose"
     assert loaded.metadata["version"]
