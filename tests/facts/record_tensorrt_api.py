@@ -87,7 +87,15 @@ def make_stubs(binary: Path, folder: Path) -> None:
     for library in [name for name in needed if not SYSTEM.match(name)]:
         source.write_text("".join(f"void *{symbol}(void) {{ return 0; }}\n" for symbol in symbols))
         symbols = []
-        command = ["gcc", "-shared", "-fPIC", f"-Wl,-soname,{library}", "-o", folder / library, source]
+        command: list[str | Path] = [
+            "gcc",
+            "-shared",
+            "-fPIC",
+            f"-Wl,-soname,{library}",
+            "-o",
+            folder / library,
+            source,
+        ]
         subprocess.run(command, check=True)
 
 
