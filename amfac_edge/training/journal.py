@@ -49,13 +49,13 @@ def _panels(settings: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -
     """Loss, scores (where there are some) and learning rate, one above the other."""
     epochs = [record["epoch"] for record in history]
     title = f"{settings['recipe']['name']}: {len(history)} of {settings['recipe']['training']['epochs']} epochs"
-    panels = [Panel(title, [Series("loss", epochs, [record["loss"] for record in history])], "", "loss")]
+    panels = [Panel(title, [Series("", epochs, [record["loss"] for record in history])], "", "loss")]
     names = [name for name in _SCORES if any(name in record for record in history)]
     if names:
         curves = [
             Series(name, epochs, [record.get(name, float("nan")) for record in history], dots=True) for name in names
         ]
         panels.append(Panel("held-out people", curves, "", "score"))
-    rates = Series("learning rate", epochs, [record["lr"] for record in history])
+    rates = Series("", epochs, [record["lr"] for record in history])
     panels.append(Panel("", [rates], "epoch", "learning rate", log_y=True))
     return panels

@@ -10,7 +10,7 @@ import pytest
 from amfac_edge.declared.recipe import load_recipe, recipe_from_json
 from amfac_edge.errors import DeclaredError
 
-WHOLE: dict[str, Any] = load_recipe("amfacpose-r18-128x128").as_json()
+WHOLE: dict[str, Any] = load_recipe("amfacpose-r18-256x256").as_json()
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def test_what_the_papers_print_is_the_default(name: str, batch_size: int, temper
 def test_a_recipe_written_before_training_existed_still_reads() -> None:
     data = copy.deepcopy(WHOLE)
     del data["loss"], data["training"]
-    assert recipe_from_json(data, where="old.toml") == load_recipe("amfacpose-r18-128x128")
+    assert recipe_from_json(data, where="old.toml") == load_recipe("amfacpose-r18-256x256")
 
 
 def test_the_json_reads_back_what_was_changed() -> None:
