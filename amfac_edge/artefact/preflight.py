@@ -204,7 +204,7 @@ def _file(header: PlanHeader) -> Iterator[Check]:
         limit = f"at most {LARGEST_PLAN:,} bytes"
         yield Check(Outcome.REFUSED, "size", limit, f"{header.size:,} bytes", _COPY)
     else:
-        yield Check(Outcome.FITS, "kind", wanted, header.title)
+        yield Check(Outcome.FITS, "kind", header.title, header.title)
 
 
 _FOREIGN = {

@@ -72,8 +72,9 @@ def _lines(path: Path, examined: Examined) -> Iterator[str]:
     for check in examined.verdict.checks:
         word = check.outcome.value
         head = f"  {word:<7}  {check.subject:<{width}}  "
-        same = check.outcome is Outcome.FITS and check.expected == check.found
-        text = check.found if same else f"expected {check.expected}; found {check.found}"
+        text = f"expected {check.expected}; found {check.found}"
+        if check.outcome is Outcome.FITS:
+            text = check.found if check.expected == check.found else f"{check.found} (expected {check.expected})"
         first, *rest = wrapped(head, _clean(text))
         yield first.replace(word, coloured(word, _COLOURS[check.outcome]), 1)
         yield from rest

@@ -40,7 +40,7 @@ def test_a_plan_that_fits(path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert "\nWill it load here?\n" in out
     assert "  ok       library             TensorRT-RTX 1.7.1.116\n" in out
-    assert "  ok       compute capability  expected 8.6 or 8.9; found 8.9\n" in out
+    assert "  ok       compute capability  8.9 (expected 8.6 or 8.9)\n" in out
     assert out.endswith("\nIt fits this machine.\n")
     assert f"Next: amfac-info {path}" in err
 
