@@ -61,7 +61,7 @@ def _answer(what: str | None) -> tuple[dict[str, Any], list[str]]:
         lists = {name: read() for name, read in _LISTS.items() if what in {None, name}}
         return lists, [f"amfac-info {recipe_names()[0]}", "amfac-export CHECKPOINT --target cpu"]
     if what in recipe_names():
-        return _recipe(load_recipe(what)), [f"amfac-export CHECKPOINT --recipe {what} --target cpu"]
+        return _recipe(load_recipe(what)), _next_for_recipe(load_recipe(what), what)
     if what.endswith(".toml") and Path(what).is_file():
         return _declaration(what)
     if Path(what).exists():
@@ -83,7 +83,13 @@ def _declaration(path: str) -> tuple[dict[str, Any], list[str]]:
     data = read_toml(Path(path))
     if str(data.get("schema", "")).startswith("amfac-target/") or "kind" in data:
         return _target(load_target(path)), [f"amfac-export CHECKPOINT --target {path}"]
-    return _recipe(load_recipe(path)), [f"amfac-export CHECKPOINT --recipe {path} --target cpu"]
+    return _recipe(load_recipe(path)), _next_for_recipe(load_recipe(path), path)
+
+
+def _next_for_recipe(recipe: Recipe, name: str) -> list[str]:
+    if recipe.family == "simcc-onnx":
+        return ["amfac-fetch --list", f"amfac-export MODEL.onnx --recipe {name} --target cpu"]
+    return [f"amfac-export CHECKPOINT --recipe {name} --target cpu"]
 
 
 def _recipes() -> list[dict[str, Any]]:

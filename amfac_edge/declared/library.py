@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def declared_folder(room: str) -> Path:
-    """The folder of `room` ("export", "engines", "calib", "bench"): the installed one if any, else the checkout's."""
+    """The folder of `room` ("export", "export/fetch", "calib", ...): the installed one if any, else the checkout's."""
     installed = _PACKAGE / "_declared" / room
     return installed if installed.is_dir() else _PACKAGE.parent / room
 

@@ -21,7 +21,8 @@ from amfac_edge.declared.recipe import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = recipe_names()
+FOREIGN = [name for name in recipe_names() if name.startswith("rtmpose-")]
+NAMES = [name for name in recipe_names() if name not in FOREIGN]
 
 
 def test_the_published_models_are_there() -> None:
@@ -111,4 +112,16 @@ def test_the_contradiction_in_the_eba_paper_is_kept_and_flagged() -> None:
 def test_a_recipe_file_begins_with_its_source(path: Path) -> None:
     first = path.read_text().splitlines()[0]
     assert first.startswith("# ")
-    assert "Zakir et al." in first
+    assert ("Jiang et al." if path.stem in FOREIGN else "Zakir et al.") in first
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_an_rtmpose_file_does_not_say_is_in_its_recipe(name: str) -> None:
+    recipe = load_recipe(name)
+    assert name == f"rtmpose-{recipe.crop.height}x{recipe.crop.width}"
+    assert (recipe.family, recipe.skeleton, recipe.published) == ("simcc-onnx", "coco-17", ())
+    assert (recipe.crop.padding, recipe.crop.pixel_centres) == (1.25, False)
+    assert (recipe.split_ratio, recipe.bin_centres, recipe.temperature) == (2, False, 0.1)
+    # MMPose states them in 0..255.
+    assert [255 * value for value in recipe.mean] == pytest.approx([123.675, 116.28, 103.53])
+    assert [255 * value for value in recipe.std] == pytest.approx([58.395, 57.12, 57.375])

@@ -14,10 +14,17 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-DECLARED = {"export": "*.toml", "engines": "*.toml", "calib": "*.toml", "bench/published": "*.csv"}
+DECLARED = {
+    "export": "*.toml",
+    "export/fetch": "*.toml",
+    "engines": "*.toml",
+    "calib": "*.toml",
+    "bench/published": "*.csv",
+}
 
 LOADED = """
 import json
+from amfac_edge.declared.public_model import load_public_model, public_model_names
 from amfac_edge.declared.published import load_published, published_names
 from amfac_edge.declared.recipe import load_recipe, recipe_names
 from amfac_edge.declared.target import load_target, target_names
@@ -25,6 +32,7 @@ import amfac_edge
 loaded = {
     "recipes": [load_recipe(name).name for name in recipe_names()],
     "targets": [load_target(name).name for name in target_names()],
+    "models": [load_public_model(name).name for name in public_model_names()],
     "tables": [load_published(name).name for name in published_names()],
 }
 print(json.dumps([amfac_edge.__file__, loaded]))
@@ -84,5 +92,6 @@ def test_declared_files_load_from_an_unpacked_wheel(wheel: zipfile.ZipFile, tree
     done = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
     origin, loaded = json.loads(done.stdout)
     assert origin == str(tmp_path / "amfac_edge" / "__init__.py")
-    for noun, folder in (("recipes", "export"), ("targets", "engines"), ("tables", "bench/published")):
+    folders = {"recipes": "export", "models": "export/fetch", "targets": "engines", "tables": "bench/published"}
+    for noun, folder in folders.items():
         assert loaded[noun] == sorted(path.stem for path in (tree / folder).glob(DECLARED[folder]))

@@ -1,0 +1,68 @@
+"""One file out of a zip archive of unknown origin."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from lzma import LZMAError
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from amfac_edge.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["extract_member", "is_archive"]
+
+_BLOCK = 1 << 20
+_CURE = "Check where the archive is from; nothing of it was kept."
+# What zipfile raises for archives that are cut, encrypted, or packed in a way that it doesn't know.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file begins as a zip archive does."""
+    with path.open("rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
+
+
+def extract_member(archive: Path, member: str, target: Path, *, limit: int) -> None:
+    """Write the archive's one file of the name `member`, in whatever folder of it, to `target`.
+
+    Nothing is written but `target`: the names in the archive are compared, never used as paths.
+
+    Raises:
+        ModelFileError: no such file or several, more than `limit` bytes, or an archive that can't be read.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            info = _the_one(opened, archive, member)
+            if info.file_size > limit:
+                raise _too_large(archive, info, limit)
+            left = limit
+            with opened.open(info) as packed, target.open("wb") as stream:
+                while block := packed.read(_BLOCK):
+                    left -= len(block)
+                    if left < 0:  # the size in its header was a lie
+                        raise _too_large(archive, info, limit)
+                    stream.write(block)
+    except _UNREADABLE as error:
+        raise ModelFileError(f"{archive}: the archive can't be read: {error}", cure=_CURE) from error
+
+
+def _the_one(opened: zipfile.ZipFile, archive: Path, member: str) -> zipfile.ZipInfo:
+    found = []
+    for info in opened.infolist():
+        path = PurePosixPath(info.filename)
+        if path.is_absolute() or ".." in path.parts:
+            raise ModelFileError(f'{archive}: "{info.filename}" in it leads out of its folder', cure=_CURE)
+        if path.name == member and not info.is_dir():
+            found.append(info)
+    if len(found) != 1:
+        raise ModelFileError(f'{archive}: {len(found)} files in it are named "{member}", not one', cure=_CURE)
+    return found[0]
+
+
+def _too_large(archive: Path, info: zipfile.ZipInfo, limit: int) -> ModelFileError:
+    return ModelFileError(f"{archive}: {info.filename} in it has more than {limit:,} bytes", cure=_CURE)
