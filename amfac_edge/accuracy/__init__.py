@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amfac_edge.accuracy.bootstrap import Interval, bootstrap_intervals, paired_difference
+from amfac_edge.accuracy.calibration import FittedScore, fit_score
 from amfac_edge.accuracy.cases import case_sheet
 from amfac_edge.accuracy.coco_evaluator import matched_people
 from amfac_edge.accuracy.papers import BOX_SOURCE, PaperRow, paper_rows
@@ -15,6 +16,7 @@ from amfac_edge.accuracy.predictions import (
     load_predictions,
     save_predictions,
 )
+from amfac_edge.accuracy.reliability import Reliability, judge, reliability, reliability_picture
 from amfac_edge.accuracy.robustness import CurvePoint, curve_picture, robustness_curve, write_curve
 from amfac_edge.accuracy.scoring import PROTOCOLS, Protocol, Score, protocol_of, score_people
 from amfac_edge.accuracy.similarity import without_doubles
@@ -24,6 +26,7 @@ __all__ = [
     "PROTOCOLS",
     "Boxes",
     "CurvePoint",
+    "FittedScore",
     "Interval",
     "LogitsPredictor",
     "PaperRow",
@@ -31,11 +34,14 @@ __all__ = [
     "Predictions",
     "Predictor",
     "Protocol",
+    "Reliability",
     "Score",
     "bootstrap_intervals",
     "case_sheet",
     "curve_picture",
+    "fit_score",
     "ground_truth_boxes",
+    "judge",
     "load_boxes",
     "load_predictions",
     "matched_people",
@@ -44,6 +50,8 @@ __all__ = [
     "predict_people",
     "predictor_from_onnx",
     "protocol_of",
+    "reliability",
+    "reliability_picture",
     "robustness_curve",
     "save_predictions",
     "score_people",

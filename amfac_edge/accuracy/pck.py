@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from amfac_edge.accuracy.predictions import Predictions
     from amfac_edge.datasets import PeopleSet
 
-__all__ = ["BODY_JOINTS", "Pck", "pck"]
+__all__ = ["BODY_JOINTS", "Pck", "judged_joints", "pck"]
 
 BODY_JOINTS = tuple(
     f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
@@ -60,9 +60,7 @@ def pck(
     Raises:
         InputError: a threshold that is not above 0.
     """
-    if not 0 < threshold < np.inf:
-        raise InputError(f"PCK at {threshold:g}: no such threshold", cure="Give a part of the box, such as 0.1.")
-    right, labelled = _joints_found(people, predictions, threshold)
+    right, labelled, _ = judged_joints(people, predictions, threshold)
     names = people.skeleton.joints
     body = [names.index(name) for name in BODY_JOINTS if name in names]
     interval = None
@@ -80,18 +78,32 @@ def pck(
     )
 
 
-def _joints_found(
+def judged_joints(
     people: PeopleSet, predictions: Predictions, threshold: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(N, K): right, and labelled."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.intp]]:
+    """Which joints were found.
+
+    Args:
+        people: the ground truth, N.
+        predictions: in each picture the surest one takes the person that is most like it, and so on.
+        threshold: t.
+
+    Returns:
+        (N, K) right, (N, K) labelled, and (N,) the prediction that found each person, -1 for none.
+
+    Raises:
+        InputError: a threshold that is not above 0.
+    """
+    if not 0 < threshold < np.inf:
+        raise InputError(f"PCK at {threshold:g}: no such threshold", cure="Give a part of the box, such as 0.1.")
     reach = threshold * (people.boxes[:, 2:] - people.boxes[:, :2]).max(axis=1)
     scales = np.repeat(reach[:, None], len(people.skeleton.joints), axis=1)
     finder, _ = found_people(people, predictions, scales)
     labelled = (people.keypoints[:, :, 2] > 0) & people.labelled[:, None]
     if not len(predictions):
-        return np.zeros_like(labelled), labelled
+        return np.zeros_like(labelled), labelled, finder
     distances = np.linalg.norm(predictions.keypoints[finder] - people.keypoints[:, :, :2], axis=-1)
-    return labelled & (finder >= 0)[:, None] & (distances <= scales), labelled
+    return labelled & (finder >= 0)[:, None] & (distances <= scales), labelled, finder
 
 
 def _part(right: NDArray[np.bool_], labelled: NDArray[np.bool_]) -> float:

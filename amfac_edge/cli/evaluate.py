@@ -29,6 +29,12 @@ from amfac_edge.accuracy import (
     write_curve,
 )
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
+from amfac_edge.cli.evaluate_calibration import (
+    add_calibration_options,
+    calibrate,
+    check_calibration,
+    draw_reliability,
+)
 from amfac_edge.datasets import load_people
 from amfac_edge.drawing import write_picture
 from amfac_edge.errors import InputError
@@ -100,6 +106,7 @@ def _parser() -> CommandParser:
     add("--save-predictions", type=Path, metavar="JSON", help="write a COCO results list")
     add("--worst", type=Path, metavar="PICTURE", help="write a sheet of the worst and the best cases")
     add("--robustness", type=Path, metavar="CSV", help="score under low light and motion blur; a .png beside it")
+    add_calibration_options(parser)
     add("--json", action="store_true", help="one JSON object on standard output")
     return parser
 
@@ -109,14 +116,19 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     with _opened(arguments) as predictor:
         recipe = predictor.recipe if predictor else None
         people = _people(arguments, recipe)
+        if arguments.calibrate_score:
+            return calibrate(arguments, predictor, people)
         protocol: Protocol = arguments.protocol or protocol_of(people)
         results = list(_results(arguments, predictor, people, protocol))
         if arguments.robustness and predictor is not None:
             _robustness(arguments, predictor, people, protocol)
     _write(arguments, results[0], protocol)
+    reliability = draw_reliability(arguments, results[0].people, results[0].predictions)
     difference = _difference(arguments, results[0], protocol)
     if arguments.json:
-        print(json.dumps(_as_json(results, people, recipe, protocol, difference), allow_nan=False))
+        answer = _as_json(results, people, recipe, protocol, difference)
+        answer["details"] |= reliability
+        print(json.dumps(answer, allow_nan=False))
     else:
         print("\n".join(_table(results, recipe, protocol)))
         for name, interval in difference.items():
@@ -145,6 +157,7 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if arguments.robustness and arguments.robustness.suffix.lower() != ".csv":
         raise InputError(f"{arguments.robustness}: not a .csv", cure="Name it FILE.csv; the picture is FILE.png.")
+    check_calibration(arguments)
     for path in (arguments.save_predictions, arguments.worst, arguments.robustness):
         if path is not None:
             writable_folder(path.parent)

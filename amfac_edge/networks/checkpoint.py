@@ -171,7 +171,10 @@ def copy_checkpoint(
     block = _read_block(file, recipe_matters=recipe is None)
     found, _ = _found_recipe(file, tensors, recipe, block)
     own = {"version", "skeleton"}
-    extra = {name: value for name, value in block.rest.items() if name not in own} | dict(facts)
+    extra = {name: value for name, value in block.rest.items() if name not in own}
+    if block.score_calibration is not None:
+        extra[SCORE_CALIBRATION_KEY] = block.score_calibration.as_json()
+    extra |= facts
     _write(path, tensors, found, trained=block.trained, extra=extra)
 
 
