@@ -36,7 +36,15 @@ if TYPE_CHECKING:
     Logits = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
     Disturb = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
-__all__ = ["LogitsPredictor", "Predicted", "Predictor", "SessionPredictor", "predict_people", "predictor_from_onnx"]
+__all__ = [
+    "LogitsPredictor",
+    "Predicted",
+    "Predictor",
+    "SessionPredictor",
+    "network_images",
+    "predict_people",
+    "predictor_from_onnx",
+]
 
 _CROPS_AT_ONCE = 32
 _NO_FLIP = (
@@ -147,18 +155,28 @@ class LogitsPredictor:
         Returns:
             (M, K, W·k) and (M, K, H·k), averaged with those of the mirrored crops where that was asked for.
         """
-        x, y = self._logits(self._normalised(crops))
+        x, y = self._logits(network_images(crops, self._recipe))
         if self._flip:
             order = skeleton(self._recipe.skeleton).flip_order
-            mirrored = self._logits(self._normalised(crops[:, :, ::-1]))
+            mirrored = self._logits(network_images(crops[:, :, ::-1], self._recipe))
             back_x, back_y = self._code.flip(*mirrored, order)
             x, y = _mean(x, back_x), _mean(y, back_y)
         return x, y
 
-    def _normalised(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        mean, std = np.array(self._recipe.mean, np.float32), np.array(self._recipe.std, np.float32)
-        rgb = (crops[..., ::-1].astype(np.float32) / np.float32(255) - mean) / std
-        return np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))
+
+def network_images(crops: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float32]:
+    """Crops as the recipe's network reads them.
+
+    Args:
+        crops: (M, H, W, 3) uint8 BGR.
+        recipe: for its mean and standard deviation.
+
+    Returns:
+        (M, 3, H, W) float32 normalised RGB.
+    """
+    mean, std = np.array(recipe.mean, np.float32), np.array(recipe.std, np.float32)
+    rgb = (crops[..., ::-1].astype(np.float32) / np.float32(255) - mean) / std
+    return np.ascontiguousarray(rgb.transpose(0, 3, 1, 2))
 
 
 def _mean(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -44,6 +44,7 @@ def draw_poses(
     *,
     min_score: float,
     note: str = "",
+    outlined: bool = True,
 ) -> Bgr:
     """A copy of the picture with people drawn on it. Lines grow with the picture and thin out on small people.
 
@@ -55,6 +56,7 @@ def draw_poses(
         skeleton: of the K joints.
         min_score: the lowest score that is drawn.
         note: written on a strip at the bottom where it is not empty.
+        outlined: whether the boxes are drawn too.
 
     Returns:
         (H, W, 3) uint8 BGR, a new array.
@@ -66,7 +68,7 @@ def draw_poses(
     cv2 = load_opencv("drawing")
     canvas = checked_frame(image).copy()
     unit = _unit(canvas)
-    for box in boxes:
+    for box in boxes if outlined else ():
         corners = [_place(box[:2]), _place(box[2:])]
         cv2.rectangle(canvas, *corners, _BOX, max(1, round(unit)), cv2.LINE_AA, _SHIFT)
     sides = [_side(name) for name in skeleton.joints]

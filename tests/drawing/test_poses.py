@@ -60,6 +60,14 @@ def test_every_visible_joint_is_marked_in_the_colour_of_its_side() -> None:
         assert tuple(drawn[y, x].tolist()) == expected
 
 
+def test_boxes_can_be_left_out() -> None:
+    keypoints, scores, boxes = person()
+    outlined = draw_poses(blank(), keypoints, scores * 0, boxes, COCO, min_score=0.5)
+    bare = draw_poses(blank(), keypoints, scores * 0, boxes, COCO, min_score=0.5, outlined=False)
+    assert (outlined != 128).any()
+    assert (bare == 128).all()
+
+
 def test_a_limb_needs_both_its_joints() -> None:
     keypoints = np.zeros((1, 17, 2))
     keypoints[0, [11, 13]] = [(50, 50), (250, 150)]  # left hip and knee

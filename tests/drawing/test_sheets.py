@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 
-from amfac_edge.drawing import contact_sheet
+from amfac_edge.drawing import contact_sheet, justified_places, picture_table, with_caption
 from amfac_edge.errors import FrameError
 
 pytest.importorskip("cv2")
@@ -63,3 +64,60 @@ def test_a_picture_of_one_pixel_has_a_cell() -> None:
 def test_what_makes_no_sheet_is_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(FrameError, match=message):
         contact_sheet(**{"images": [plain(RED)], "columns": 1, "cell": (9, 9), **options})
+
+
+def test_justified_rows_are_full_and_keep_every_shape() -> None:
+    sizes = [(480, 640), (640, 480), (427, 640), (640, 640), (375, 500), (640, 427), (480, 640)]
+    places = justified_places(sizes, 1000, 200, gap=4)
+    assert len(places) == len(sizes)
+    rows: dict[int, list[tuple[int, int, int, int]]] = {}
+    for (height, width), place in zip(sizes, places, strict=True):
+        rows.setdefault(place[0], []).append(place)
+        assert place[3] / place[2] == pytest.approx(width / height, abs=0.02)
+    bottom = 0
+    for top, row in rows.items():
+        assert top == bottom
+        assert (row[0][1], row[-1][1] + row[-1][3]) == (0, 1000)
+        assert all(one[1] + one[3] + 4 == other[1] for one, other in itertools.pairwise(row))
+        assert len({place[2] for place in row}) == 1
+        assert 100 < row[0][2] < 300
+        bottom = top + row[0][2] + 4
+
+
+def test_a_lonely_picture_is_no_wall() -> None:
+    ((top, left, height, width),) = justified_places([(100, 200)], 2000, 200)
+    assert (top, left, height, width) == (0, 0, 300, 600)
+
+
+def test_a_table_has_its_pictures_in_their_columns_and_words_around_them() -> None:
+    rows = [[plain(RED), plain(GREEN)], [plain(BLUE), plain(RED)]]
+    table = picture_table(rows, ["a", "bb"], ["first", "second"])
+    found = {}
+    for colour in (GREEN, BLUE):
+        places = np.argwhere((table == colour).all(axis=-1))
+        assert len(places) == 30 * 40
+        found[colour] = places[0]
+    assert found[GREEN][0] < found[BLUE][0]
+    assert found[BLUE][1] < found[GREEN][1]
+    assert table[: found[GREEN][0]].max() > 150
+    assert table[found[BLUE][0] + 30 :].min(axis=-1).max() > 150
+
+
+@pytest.mark.parametrize(
+    ("headings", "notes", "second"),
+    [(["a"], ["x"], RED), (["a", "b"], [], RED), (["a", "b"], ["x"], None)],
+)
+def test_a_table_that_does_not_fit_together_is_refused(
+    headings: list[str], notes: list[str], second: tuple[int, int, int] | None
+) -> None:
+    row = [plain(RED), plain(second) if second else plain(RED, 5, 5)]
+    with pytest.raises(FrameError, match=r"no table of 1 rows under .* headings"):
+        picture_table([row], headings, notes)
+
+
+def test_a_caption_stands_beneath_in_lines() -> None:
+    sheet = plain(RED, 50, 300)
+    short, long = with_caption(sheet, "few words"), with_caption(sheet, "many words " * 20)
+    assert (short[:50] == sheet).all()
+    assert 50 < len(short) < len(long)
+    assert long[-40:].max() > 150
