@@ -228,7 +228,8 @@ class _Asking:
 
 def _next_block(response: HTTPResponse) -> bytes:
     try:
-        return response.read(_BLOCK)
+        # What is there by now, so that a slow download grows, and is kept when it is stopped.
+        return response.read1(_BLOCK)
     except (OSError, HTTPException) as error:
         raise _Again(f"the connection was lost ({str(error) or type(error).__name__})") from error
 

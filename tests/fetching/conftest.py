@@ -63,7 +63,11 @@ class _Handler(BaseHTTPRequestHandler):
         if publisher.etag:
             self.send_header("ETag", publisher.etag)
         self.end_headers()
-        self.wfile.write(body[: publisher.drops.pop(0)] if publisher.drops else body)
+        if publisher.stalls:
+            self.wfile.write(body[: publisher.stalls])
+            publisher.hold.wait(30)
+        else:
+            self.wfile.write(body[: publisher.drops.pop(0)] if publisher.drops else body)
 
     def _end(self, status: int, **headers: str) -> None:
         self.send_response(status)
@@ -92,6 +96,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         etag='"first"',  # of all files; empty for a server that states none
         ranges=True,  # whether it knows Range
         drops=[],  # after how many bytes of its body each answer, in turn, is cut off
+        stalls=0,  # after how many bytes each answer stops, the connection staying open
         refusals=[],  # status codes of the first answers, in turn
         says=None,  # length that it announces in place of the true one
         moved={},  # target by path
