@@ -182,9 +182,9 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
     """What a file is, as JSON: for people who have a checkpoint and don't know of what.
 
     Keys: kind, format, path, sha256, weights (the entry that they lie in), tensors, parameters, types, trained,
-    version, weights_sha256, recipe (the name in the file), recipes (declared ones that fit), misfit (the differences
-    from the recipe in the file; empty where it fits or there is none), unusable (entries that can't be weights), keys
-    (name -> shape).
+    version, weights_sha256, score_calibration (of their scores, or None), recipe (the name in the file), recipes
+    (declared ones that fit), misfit (the differences from the recipe in the file; empty where it fits or there is
+    none), unusable (entries that can't be weights), keys (name -> shape).
 
     Raises:
         CheckpointError: can't be read, holds code, or lies about itself.
@@ -213,6 +213,7 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
         "trained": block.trained,
         "version": block.rest.get("version"),
         "weights_sha256": weights_digest(tensors),
+        SCORE_CALIBRATION_KEY: None if block.score_calibration is None else block.score_calibration.as_json(),
         "recipe": None if block.recipe is None else block.recipe.name,
         "recipes": [recipe.name for recipe in fitting_recipes(shapes)],
         "misfit": difference.strip(),

@@ -9,7 +9,13 @@ import torch
 
 from amfac_edge.errors import CheckpointError, InputError
 from amfac_edge.keypoints import ScoreCalibration
-from amfac_edge.networks import build_network, copy_checkpoint, load_checkpoint, save_checkpoint
+from amfac_edge.networks import (
+    build_network,
+    copy_checkpoint,
+    describe_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from amfac_edge.networks.checkpoint_file import read_checkpoint_file
 
 if TYPE_CHECKING:
@@ -83,3 +89,13 @@ def test_nan_is_not_even_written(plain: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="its extra facts are not JSON"):
         copy_checkpoint(plain, tmp_path / "c.pth", {"score_calibration": {"slope": float("nan")}})
     assert not (tmp_path / "c.pth").exists()
+
+
+def test_a_description_shows_it(plain: Path, tmp_path: Path) -> None:
+    assert describe_checkpoint(plain)["score_calibration"] is None
+    block = ScoreCalibration(0.7, 3.0, 9.5, "", {"data": "made"}).as_json()
+    copy_checkpoint(plain, tmp_path / "c.pth", {"score_calibration": block})
+    assert describe_checkpoint(tmp_path / "c.pth")["score_calibration"] == block
+    # A further copy keeps it.
+    copy_checkpoint(tmp_path / "c.pth", tmp_path / "d.pth", {})
+    assert describe_checkpoint(tmp_path / "d.pth")["score_calibration"] == block
