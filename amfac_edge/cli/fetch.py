@@ -107,7 +107,7 @@ def _fetch_one(model: PublicModel, arguments: argparse.Namespace) -> Fetched:
 def _announcement(model: PublicModel) -> list[str]:
     note = f"; {model.licence_note}" if model.licence_note else ""
     return [
-        f"{model.name}: {model.title}",
+        model.name if model.title == model.name else f"{model.name}: {model.title}",
         f"  from      {model.url}",
         f"  size      {_size(model)}",
         f"  licence   {model.licence or 'not known'} ({model.licence_source}){note}",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import json
 import re
+import urllib.request
+from http.client import HTTPMessage
 from typing import TYPE_CHECKING
 
 import pytest
 
 from amfac_edge.declared.public_model import KnownFile, load_public_model
 from amfac_edge.errors import InputError, MachineError, ModelFileError, OutputError
-from amfac_edge.fetching import Patience, Watch, downloading, fetch_model
+from amfac_edge.fetching import Patience, Watch, addresses, downloading, fetch_model
 from amfac_edge.fetching.downloading import download
 
 if TYPE_CHECKING:
@@ -259,6 +262,18 @@ def test_addresses_that_are_not_asked(tmp_path: Path, watch: Watch, quick: Patie
     with pytest.raises(InputError, match=problem) as refused:
         download(url, tmp_path / "x.part", KnownFile(), watch=watch, patience=quick)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1/x", "http://example.org/x", "https://me:secret@example.org/x"])
+def test_https_does_not_lead_elsewhere(target: str) -> None:
+    asked = urllib.request.Request("https://example.org/net.onnx")
+    with pytest.raises(InputError, match="redirected"):
+        addresses._Redirections().redirect_request(asked, io.BytesIO(), 302, "Found", HTTPMessage(), target)
+    onward = addresses._Redirections().redirect_request(
+        asked, io.BytesIO(), 302, "Found", HTTPMessage(), "https://example.com/y"
+    )
+    assert onward is not None
+    assert onward.full_url == "https://example.com/y"
 
 
 def test_a_full_disk_is_said_with_what_is_needed(fetch: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
