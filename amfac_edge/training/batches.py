@@ -5,11 +5,13 @@ Letters: B batch, K joints, H x W the crop.
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from amfac_edge.errors import AmfacError, InputError, MachineError
 from amfac_edge.keypoints import load_opencv
@@ -89,26 +91,22 @@ class BatchLoader:
     ) -> None:
         self.crops = crops
         self.faults: dict[str, None] = {}
-        self._order = _Order(len(crops), batch_size, seed, rank, world_size)
+        self._each = batch_size
+        self._all = batch_size * world_size
+        self._workers = workers
+        self._seed = seed
+        self._rank = rank
+        self._pin_memory = pin_memory
         if not self.batches:
             raise InputError(
-                f"{crops.people.name}: {len(crops)} people don't fill a batch of {batch_size * world_size}",
+                f"{crops.people.name}: {len(crops)} people don't fill a batch of {self._all}",
                 cure=f"Use a --batch-size of at most {len(crops)}, or more people.",
             )
-        self._loader: DataLoader[Any] = DataLoader(
-            _Guarded(crops),
-            batch_sampler=self._order,
-            num_workers=workers,
-            collate_fn=_together,
-            worker_init_fn=_begin_worker,
-            pin_memory=pin_memory,
-            persistent_workers=workers > 0,
-        )
 
     @property
     def batches(self) -> int:
         """How many an epoch has."""
-        return self._order.batches
+        return len(self.crops) // self._all
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, counted from 0, from batch `start` on. Sentences on faults gather in `faults`.
@@ -117,46 +115,33 @@ class BatchLoader:
             FrameError: a picture can't be read.
             MachineError: a worker died.
         """
-        self._order.epoch, self._order.start = epoch, start
+        loader: DataLoader[Any] = DataLoader(
+            _Guarded(self.crops),
+            batch_sampler=self._order(epoch)[start:],
+            num_workers=self._workers,
+            collate_fn=_together,
+            worker_init_fn=_begin_worker,
+            pin_memory=self._pin_memory,
+        )
         try:
-            for batch in self._loader:
+            for batch in _begun(loader):
                 if isinstance(batch, AmfacError):
                     raise batch
                 self.faults.update(dict.fromkeys(batch.faults))
                 yield batch
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise MachineError(
-                f"a worker that cuts crops died: {str(error).partition(chr(10))[0]}",
+                f"a worker that cuts crops died: {str(error).partition(chr(10))[0] or type(error).__name__}",
                 cure="It may have run out of memory: use fewer --workers, or 0.",
             ) from error
 
-
-class _Order(Sampler[Any]):
-    """Which (epoch, person) are in which batch of this process."""
-
-    def __init__(self, people: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
-        self.epoch = self.start = 0
-        self._people = people
-        self._each = batch_size
-        self._all = batch_size * world_size
-        self._seed = seed
-        self._rank = rank
-
-    @property
-    def batches(self) -> int:
-        return self._people // self._all
-
-    def __len__(self) -> int:
-        return self.batches - self.start
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch = self.epoch
-        order = np.random.default_rng([self._seed, epoch]).permutation(self._people)
-        for batch in range(self.start, self.batches):
-            first = batch * self._all + self._rank * self._each
-            yield [(epoch, int(person)) for person in order[first : first + self._each]]
+    def _order(self, epoch: int) -> list[list[tuple[int, int]]]:
+        """Which (epoch, person) are in which batch of this process."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self.crops)).tolist()
+        firsts = (batch * self._all + self._rank * self._each for batch in range(self.batches))
+        return [[(epoch, person) for person in order[first : first + self._each]] for first in firsts]
 
 
 class _Guarded(Dataset["Crop | AmfacError"]):
@@ -170,6 +155,18 @@ class _Guarded(Dataset["Crop | AmfacError"]):
             return self._crops[place]
         except AmfacError as error:
             return error
+
+
+def _begun(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Its iterator, without torch's handler of SIGCHLD.
+
+    That raises wherever this process happens to be when a worker dies; the iterator itself finds out in five seconds.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    found = iter(loader)
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before)
+    return found
 
 
 def _begin_worker(_: int) -> None:

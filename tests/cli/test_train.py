@@ -1,0 +1,90 @@
+"""amfac-train from the command line: what it writes, goes on with, and refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amfac_edge.cli.train import main
+from amfac_edge.networks import load_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest import CaptureFixture  # noqa: PT013 - a type
+
+
+def told(tiny_recipe: Path, out: Path, *more: str) -> list[str]:
+    plain = ["--data", "generated:12", "--epochs", "1", "--batch-size", "4", "--workers", "0"]
+    return [str(tiny_recipe), *plain, "--out", str(out), *more]
+
+
+def test_it_trains_scores_and_tells(tiny_recipe: Path, tmp_path: Path, capsys: CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert main(told(tiny_recipe, out, "--val", "generated:4:1", "--json")) == 0
+    captured = capsys.readouterr()
+    said = json.loads(captured.out)
+    assert said["files"] == [
+        "best.safetensors", "curves.png", "last.safetensors", "log.csv", "log.json", "state.safetensors",
+    ]  # fmt: skip
+    assert said["last"]["epoch"] == 1
+    assert "tiny: 12 people of generated-12-0, 1 epochs of batches of 4, lr 0.001 (cosine)" in captured.err
+    assert "scored on generated-4-1: 4 people" in captured.err
+    assert "next: amfac-export" in captured.err
+
+
+def test_it_goes_on_only_where_it_was(tiny_recipe: Path, tmp_path: Path, capsys: CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert main(told(tiny_recipe, out)) == 0
+    assert main(told(tiny_recipe, out)) == 2
+    assert "has a training already" in capsys.readouterr().err
+    assert main(told(tiny_recipe, out, "--resume", "--lr", "0.5")) == 2
+    assert "optimization was" in capsys.readouterr().err
+    # Finished: going on is nothing to do, and no error.
+    assert main(told(tiny_recipe, out, "--resume", "--workers", "1")) == 0
+
+
+def test_the_command_line_is_the_recipe_that_is_kept(tiny_recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert main(told(tiny_recipe, out, "--optimization", "paper", "--lr", "3e-5", "--schedule", "step")) == 0
+    recipe = load_checkpoint(out / "last.safetensors").recipe
+    assert (recipe.training.epochs, recipe.training.batch_size) == (1, 4)
+    assert (recipe.training.paper.lr, recipe.training.paper.schedule) == (3e-5, "step")
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (["--epochs", "0"], "training.epochs: 0 is not within"),
+        (["--lr", "nan"], "training.scratch.lr"),
+        (["--ema", "1.5"], "training.scratch.ema: 1.5 is not within"),
+        (["--seed", "-1"], "--seed -1"),
+        (["--device", "tpu"], "--device tpu"),
+        (["--precision", "fp16", "--device", "cpu"], "fp16 without a GPU"),
+        (["--images", "a", "--images", "b"], "2 --images for 1 --data"),
+        (["--init", "nowhere.pth"], "nowhere.pth: the checkpoint does not exist"),
+        (["--resume"], "no training to go on with"),
+        (["--data", "generated:0"], "no 0 generated people"),
+        (["--data", "nowhere.json"], "nowhere.json"),
+        (["--batch-size", "400"], "12 people don't fill a batch of 400"),
+    ],
+)
+def test_mistakes_are_named_and_leave_nothing(
+    more: list[str], problem: str, tiny_recipe: Path, tmp_path: Path, capsys: CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(told(tiny_recipe, out, *more)) == 2
+    assert problem in capsys.readouterr().err
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_a_recipe_of_an_onnx_teaches_nothing(tmp_path: Path, capsys: CaptureFixture[str]) -> None:
+    recipe = tmp_path / "foreign.toml"
+    recipe.write_text(
+        'schema = "amfac-recipe/1"\nfamily = "simcc-onnx"\nskeleton = "coco-17"\n'
+        "[input]\nheight = 64\nwidth = 48\n[simcc]\nsplit_ratio = 2.0\n"
+    )
+    assert main([str(recipe), "--data", "generated:12", "--out", str(tmp_path / "run")]) == 2
+    assert "known by its ONNX only" in capsys.readouterr().err
