@@ -96,8 +96,10 @@ def _fetch_one(model: PublicModel, arguments: argparse.Namespace) -> Fetched:
         bars: list[ProgressBar] = []
 
         def progress(done: int, total: int | None) -> None:
+            if total is None:
+                return  # a bar without an end tells nothing
             if not bars:
-                bars.append(until_done.enter_context(ProgressBar(f"{model.name}, bytes", total or 0)))
+                bars.append(until_done.enter_context(ProgressBar(f"{model.name}, bytes", total, done=done)))
             bars[0].advance(done - bars[0].done)
 
         watch = Watch(say=_say, progress=progress)

@@ -39,14 +39,14 @@ def require_allowed(url: str) -> None:
         allowed = bool(parts.hostname) and (parts.scheme == "https" or is_on_this_machine(url))
         secret = parts.username is not None or parts.password is not None
     except ValueError as error:
-        raise InputError(f"{url}: no address: {error}", cure="Give an https:// address.") from error
+        raise InputError(f"{url!r} is no address: {error}", cure="Give an https:// address.") from error
     if not allowed:
         raise InputError(
-            f"{url}: not asked: over anything but HTTPS, others on the way could read and change what is fetched",
+            f"{url!r} is not asked: over anything but HTTPS, others on the way could read and change what is fetched",
             cure=f"Give its https:// address; plain http:// is accepted for {_LOOPBACK} alone.",
         )
     if secret:
-        raise InputError(f"{parts.hostname}: a name or password in an address", cure="Give the address without it.")
+        raise InputError(f"{parts.hostname!r}: a name or password in an address", cure="Give the address without it.")
 
 
 def opener() -> OpenerDirector:
@@ -64,7 +64,7 @@ class _Redirections(HTTPRedirectHandler):
         """The next request, unless it leads to an address that is not asked, or from elsewhere to this machine."""
         if is_on_this_machine(newurl) and not is_on_this_machine(req.full_url):
             raise InputError(
-                f"{req.full_url}: redirected to {newurl}, which is this machine",
+                f"{req.full_url}: redirected to {newurl!r}, which is this machine",
                 cure="Somebody else's server has no business here: check the address.",
             )
         try:

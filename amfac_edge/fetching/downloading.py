@@ -13,6 +13,7 @@ import re
 import ssl
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
@@ -37,6 +38,10 @@ LARGEST = 512 << 20
 _BLOCK = 1 << 18
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE_NOT_SATISFIABLE, _PARTIAL_CONTENT = 416, 206
+# Of an HTTP status: our words for it, since those of a server could steer a terminal.
+_PHRASES = {status.value: f" ({status.phrase})" for status in HTTPStatus}
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(?:\d{1,15}|\*)", re.ASCII)
+_CONTENT_LENGTH = re.compile(r"\d{1,15}", re.ASCII)
 _ELSEWHERE = "Fetch it on a machine that can, and give the file with --from FILE."
 
 
@@ -161,23 +166,24 @@ class _Asking:
                 ) from error
             raise _Again(f"no connection ({error.reason})") from error
         except (OSError, HTTPException) as error:
-            raise _Again(f"no answer ({str(error) or type(error).__name__})") from error
+            raise _Again(f"no answer ({_told(error)})") from error
         return response
 
     def _refusal(self, error: HTTPError) -> Exception:
+        answer = f"the server answers {error.code}{_PHRASES.get(error.code, '')}"
         if error.code in _LATER:
-            return _Again(f"the server answers {error.code} ({error.reason})")
+            return _Again(answer)
         if error.code in range(300, 400):
             return InputError(
-                f"{self.url}: redirected as is not followed, at {error.url} ({error.reason.splitlines()[0]})",
+                f"{self.url}: redirected as is not followed, at {error.url!r}: {error.reason!r}",
                 cure="Check the address: a handful of redirections is followed, to https:// alone. " + _ELSEWHERE,
             )
-        return InputError(f"{self.url}: the server answers {error.code} ({error.reason})", cure=_ELSEWHERE)
+        return InputError(f"{self.url}: {answer}", cure=_ELSEWHERE)
 
     def _take(self, response: HTTPResponse, start: int, identity: str) -> None:
         resumed = response.status == _PARTIAL_CONTENT
         if resumed:
-            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if not found or int(found[1]) != start or _identity(response) not in {"", identity}:
                 discard_part(self.part)
                 raise _Again("the server sent another part than the one that was asked for")
@@ -186,9 +192,9 @@ class _Asking:
         start = start if resumed else 0
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
-            raise ModelFileError(f"{self.url}: sent as {encoding}, which was not asked for", cure=_ELSEWHERE)
+            raise ModelFileError(f"{self.url}: sent as {encoding!r}, which was not asked for", cure=_ELSEWHERE)
         length = response.headers.get("Content-Length", "")
-        total = start + int(length) if length.isdecimal() else None
+        total = start + int(length) if _CONTENT_LENGTH.fullmatch(length) else None
         self._require_size(total)
         try:
             if not resumed:
@@ -231,7 +237,12 @@ def _next_block(response: HTTPResponse) -> bytes:
         # What is there by now, so that a slow download grows, and is kept when it is stopped.
         return response.read1(_BLOCK)
     except (OSError, HTTPException) as error:
-        raise _Again(f"the connection was lost ({str(error) or type(error).__name__})") from error
+        raise _Again(f"the connection was lost ({_told(error)})") from error
+
+
+def _told(error: Exception) -> str:
+    """The system's words, or the kind of the error: what http.client says quotes the server."""
+    return str(error) if isinstance(error, OSError) and str(error).isprintable() else type(error).__name__
 
 
 def _size(path: Path) -> int:

@@ -60,6 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(200)
         body = content[start:]
         self.send_header("Content-Length", str(len(body) if publisher.says is None else publisher.says))
+        if publisher.encoding:
+            self.send_header("Content-Encoding", publisher.encoding)
         if publisher.etag:
             self.send_header("ETag", publisher.etag)
         self.end_headers()
@@ -70,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: publisher.drops.pop(0)] if publisher.drops else body)
 
     def _end(self, status: int, **headers: str) -> None:
-        self.send_response(status)
+        self.send_response(status, self.publisher.phrase)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", "0")
@@ -98,6 +100,8 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         drops=[],  # after how many bytes of its body each answer, in turn, is cut off
         stalls=0,  # after how many bytes each answer stops, the connection staying open
         refusals=[],  # status codes of the first answers, in turn
+        phrase=None,  # in place of the usual words for a status
+        encoding="",  # Content-Encoding of all files
         says=None,  # length that it announces in place of the true one
         moved={},  # target by path
         delay_s=0.0,  # before each answer

@@ -204,6 +204,32 @@ def test_a_server_in_trouble_is_asked_again(fetch: Callable[..., Path], publishe
     assert refused.value.exit_code == 3
 
 
+def test_a_servers_words_do_not_reach_the_terminal(fetch: Callable[..., Path], publisher: SimpleNamespace) -> None:
+    publisher.refusals, publisher.phrase = [404, 302, 300], "\x1b]0;title\x07"
+    for code in (404, 302, 300):
+        with pytest.raises(InputError, match=str(code) if code == 404 else "redirected") as refused:
+            fetch()
+        assert str(refused.value).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("phrase", ["", None])
+def test_an_answer_without_words(fetch: Callable[..., Path], publisher: SimpleNamespace, phrase: str | None) -> None:
+    publisher.refusals, publisher.phrase = [300], phrase
+    with pytest.raises(InputError, match="redirected as is not followed"):
+        fetch()
+
+
+def test_a_length_that_is_no_number_is_not_believed(fetch: Callable[..., Path], publisher: SimpleNamespace) -> None:
+    publisher.says = "9" * 5000
+    assert fetch().read_bytes() == CONTENT
+
+
+def test_a_compressed_answer_is_refused(fetch: Callable[..., Path], publisher: SimpleNamespace) -> None:
+    publisher.encoding = "gzip"
+    with pytest.raises(ModelFileError, match="sent as 'gzip', which was not asked for"):
+        fetch()
+
+
 def test_a_silent_server_is_given_up(fetch: Callable[..., Path], publisher: SimpleNamespace) -> None:
     publisher.delay_s = 30.0
     with pytest.raises(MachineError, match="timed out"):
@@ -242,7 +268,7 @@ def test_a_redirection_to_an_open_way_is_refused(
     fetch: Callable[..., Path], publisher: SimpleNamespace, target: str
 ) -> None:
     publisher.moved["/old.onnx"] = target
-    with pytest.raises(InputError, match=rf"redirected.* {re.escape(target)}|redirected.*'{re.escape(target)}'"):
+    with pytest.raises(InputError, match=rf"redirected.*{re.escape(target)}"):
         fetch("/old.onnx")
 
 
@@ -255,7 +281,7 @@ def test_a_redirection_to_an_open_way_is_refused(
         ("file:///etc/hostname", "over anything but HTTPS"),
         ("https:///net.onnx", "over anything but HTTPS"),
         ("https://me:secret@example.org/net.onnx", "a name or password"),
-        ("https://[::1/net.onnx", "no address"),
+        ("https://[::1/net.onnx", "is no address"),
     ],
 )
 def test_addresses_that_are_not_asked(tmp_path: Path, watch: Watch, quick: Patience, url: str, problem: str) -> None:
