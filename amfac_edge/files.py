@@ -17,9 +17,18 @@ from typing import TYPE_CHECKING
 from amfac_edge.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["atomic_file", "atomic_files", "file_bytes", "json_bytes", "sha256_of", "writable_folder", "write_bytes"]
+__all__ = [
+    "atomic_file",
+    "atomic_files",
+    "file_bytes",
+    "json_bytes",
+    "refuse_overwriting",
+    "sha256_of",
+    "writable_folder",
+    "write_bytes",
+]
 
 _BLOCK = 1 << 20
 
@@ -80,6 +89,23 @@ def writable_folder(folder: Path) -> Path:
     with contextlib.suppress(OSError):
         _temporary_beside(folder / "probe").unlink()
     return folder
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Check, before any work is spent, that no output would replace a file that is read, or another output.
+
+    Raises:
+        OutputError: one would.
+    """
+    read = {path.resolve() for path in inputs}
+    written: set[Path] = set()
+    for output in outputs:
+        place = output.resolve()
+        if place in read:
+            raise OutputError(f"{output}: would overwrite what is read from there", cure="Give it another name.")
+        if place in written:
+            raise OutputError(f"{output}: two outputs have this name", cure="Give each a name of its own.")
+        written.add(place)
 
 
 def file_bytes(path: Path, *, limit: int, what: str) -> bytes:

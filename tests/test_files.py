@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amfac_edge.errors import InputError, OutputError
-from amfac_edge.files import atomic_file, atomic_files, file_bytes, json_bytes, sha256_of, writable_folder, write_bytes
+from amfac_edge.files import (
+    atomic_file,
+    atomic_files,
+    file_bytes,
+    json_bytes,
+    refuse_overwriting,
+    sha256_of,
+    writable_folder,
+    write_bytes,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,3 +128,15 @@ def test_json_is_readable_and_strict() -> None:
     assert json.loads(json_bytes([1, 2])) == [1, 2]
     with pytest.raises(ValueError, match="JSON compliant"):
         json_bytes(math.nan)
+
+
+def test_outputs_are_neither_inputs_nor_each_other(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "read")
+    inputs = [tmp_path / "read", tmp_path / "absent"]
+    refuse_overwriting([tmp_path / "a", tmp_path / "b"], inputs)
+    refuse_overwriting([], inputs)
+    for output in (tmp_path / "read", tmp_path / "x" / ".." / "absent", tmp_path / "link"):
+        with pytest.raises(OutputError, match="would overwrite what is read from there"):
+            refuse_overwriting([tmp_path / "a", output], inputs)
+    with pytest.raises(OutputError, match="two outputs have this name"):
+        refuse_overwriting([tmp_path / "a", tmp_path / "x" / ".." / "a"], inputs)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from amfac_edge.accuracy.attention import Attention, attention_of, attention_sheet
 from amfac_edge.accuracy.bootstrap import Interval, bootstrap_intervals, paired_difference
 from amfac_edge.accuracy.calibration import FittedScore, fit_score
 from amfac_edge.accuracy.cases import case_sheet
 from amfac_edge.accuracy.coco_evaluator import matched_people
+from amfac_edge.accuracy.grids import pose_grid
 from amfac_edge.accuracy.papers import BOX_SOURCE, PaperRow, paper_rows
 from amfac_edge.accuracy.predicting import LogitsPredictor, Predicted, Predictor, predict_people, predictor_from_onnx
 from amfac_edge.accuracy.predictions import (
@@ -24,6 +26,7 @@ from amfac_edge.accuracy.similarity import without_doubles
 __all__ = [
     "BOX_SOURCE",
     "PROTOCOLS",
+    "Attention",
     "Boxes",
     "CurvePoint",
     "FittedScore",
@@ -36,6 +39,8 @@ __all__ = [
     "Protocol",
     "Reliability",
     "Score",
+    "attention_of",
+    "attention_sheet",
     "bootstrap_intervals",
     "case_sheet",
     "curve_picture",
@@ -47,6 +52,7 @@ __all__ = [
     "matched_people",
     "paired_difference",
     "paper_rows",
+    "pose_grid",
     "predict_people",
     "predictor_from_onnx",
     "protocol_of",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from amfac_edge.accuracy import (
     BOX_SOURCE,
     PROTOCOLS,
-    case_sheet,
     curve_picture,
     ground_truth_boxes,
     load_boxes,
@@ -35,10 +34,16 @@ from amfac_edge.cli.evaluate_calibration import (
     check_calibration,
     draw_reliability,
 )
+from amfac_edge.cli.evaluate_pictures import (
+    add_picture_options,
+    check_outputs,
+    check_pictures,
+    draw_attention,
+    draw_people,
+)
 from amfac_edge.datasets import load_people
 from amfac_edge.drawing import write_picture
 from amfac_edge.errors import InputError
-from amfac_edge.files import writable_folder
 from amfac_edge.keypoints import skeleton, skeleton_names
 
 if TYPE_CHECKING:
@@ -60,6 +65,7 @@ _EXAMPLES = """examples:
   amfac-eval model.pth --data val.json --images val.tar --boxes gt --boxes detections.json --flip
   amfac-eval --predictions results.json --data val.json --bootstrap 1000
   amfac-eval model.pth --data lsp.json --images lsp.tar --protocol pck --worst cases.png
+  amfac-eval model.pth --data val.json --images val2017 --grid poses.png --attention gates.png
 
 data: COCO keypoints or CrowdPose as published, any JSON of that form, or a data table (.toml).
 --json: AP, AP50, AP75, APm, APl, AR (CrowdPose: and APeasy, APmedium, APhard) as fractions; all else in "details".
@@ -101,10 +107,10 @@ def _parser() -> CommandParser:
     add("--map-joints", action="store_true", help="map the data's joints to the model's by name")
     add("--skip-faults", action="store_true", help="leave out faulty annotations and pictures, and name them")
     add("--bootstrap", type=int, default=0, metavar="N", help="95 %% intervals from N resamples of the pictures")
-    add("--seed", type=int, default=0, metavar="S", help="of the bootstrap (0)")
+    add("--seed", type=int, default=0, metavar="S", help="of the bootstrap and of who is drawn (0)")
     add("--against", type=Path, metavar="JSON", help="other predictions: the difference's interval (with --bootstrap)")
     add("--save-predictions", type=Path, metavar="JSON", help="write a COCO results list")
-    add("--worst", type=Path, metavar="PICTURE", help="write a sheet of the worst and the best cases")
+    add_picture_options(parser)
     add("--robustness", type=Path, metavar="CSV", help="score under low light and motion blur; a .png beside it")
     add_calibration_options(parser)
     add("--json", action="store_true", help="one JSON object on standard output")
@@ -116,13 +122,17 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     with _opened(arguments) as predictor:
         recipe = predictor.recipe if predictor else None
         people = _people(arguments, recipe)
+        check_pictures(arguments, people)
         if arguments.calibrate_score:
             return calibrate(arguments, predictor, people)
         protocol: Protocol = arguments.protocol or protocol_of(people)
+        draw_attention(arguments, people)
         results = list(_results(arguments, predictor, people, protocol))
         if arguments.robustness and predictor is not None:
             _robustness(arguments, predictor, people, protocol)
-    _write(arguments, results[0], protocol)
+    _save(arguments, results[0])
+    first, trained = results[0], predictor.trained if predictor else None
+    draw_people(arguments, first.people, first.predictions, protocol, first.boxes, trained=trained)
     reliability = draw_reliability(arguments, results[0].people, results[0].predictions)
     difference = _difference(arguments, results[0], protocol)
     if arguments.json:
@@ -158,9 +168,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.robustness and arguments.robustness.suffix.lower() != ".csv":
         raise InputError(f"{arguments.robustness}: not a .csv", cure="Name it FILE.csv; the picture is FILE.png.")
     check_calibration(arguments)
-    for path in (arguments.save_predictions, arguments.worst, arguments.robustness):
-        if path is not None:
-            writable_folder(path.parent)
+    check_outputs(arguments)
 
 
 @contextlib.contextmanager
@@ -236,13 +244,10 @@ def _robustness(arguments: argparse.Namespace, predictor: Predictor, people: Peo
     _say(f"saved {arguments.robustness} and {arguments.robustness.with_suffix('.png').name}")
 
 
-def _write(arguments: argparse.Namespace, result: _Result, protocol: Protocol) -> None:
+def _save(arguments: argparse.Namespace, result: _Result) -> None:
     if arguments.save_predictions:
         save_predictions(arguments.save_predictions, result.predictions)
         _say(f"saved {arguments.save_predictions}: {len(result.predictions):,} people, boxes: {result.boxes}")
-    if arguments.worst:
-        write_picture(arguments.worst, case_sheet(result.people, result.predictions, protocol))
-        _say(f"saved {arguments.worst}: truth on the left, prediction on the right")
 
 
 def _difference(arguments: argparse.Namespace, result: _Result, protocol: Protocol) -> dict[str, Interval]:

@@ -18,7 +18,6 @@ from amfac_edge.accuracy import (
 from amfac_edge.cli.command import ProgressBar
 from amfac_edge.drawing import write_picture
 from amfac_edge.errors import GateError, InputError
-from amfac_edge.files import writable_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -51,15 +50,14 @@ def check_calibration(arguments: argparse.Namespace) -> None:
     """Refuse what can be refused before anything is loaded.
 
     Raises:
-        InputError: options that don't go together, or a place that can't be written to.
+        InputError: options that don't go together.
     """
-    if arguments.reliability:
-        writable_folder(arguments.reliability.parent)
     out: Path | None = arguments.calibrate_score
     if out is None:
         return
     without = {
         "--flip": arguments.flip, "--boxes": arguments.boxes, "--worst": arguments.worst,
+        "--grid": arguments.grid, "--attention": arguments.attention,
         "--robustness": arguments.robustness, "--save-predictions": arguments.save_predictions,
         "--bootstrap": arguments.bootstrap, "--predictions": arguments.predictions,
     }  # fmt: skip
@@ -77,10 +75,6 @@ def check_calibration(arguments: argparse.Namespace) -> None:
         )
     if out.suffix not in _CHECKPOINTS:
         raise InputError(f"{out}: no form of checkpoint", cure=f"Use one of {' '.join(_CHECKPOINTS)}.")
-    for path in (arguments.file, arguments.data, arguments.images):
-        if path is not None and out.exists() and path.exists() and out.samefile(path):
-            raise InputError(f"{out} is read here, it can't be written", cure="Give another name for the new file.")
-    writable_folder(out.parent)
 
 
 def calibrate(arguments: argparse.Namespace, predictor: Predictor | None, people: PeopleSet) -> int:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.cameras import open_source
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
-from amfac_edge.errors import InputError, OutputError
-from amfac_edge.files import writable_folder
+from amfac_edge.errors import InputError
+from amfac_edge.files import refuse_overwriting, writable_folder
 from amfac_edge.live import BoxFile, CocoResults, FullFrame, Overlay, PoseLines, Tally, posed_frames
 from amfac_edge.runtime import PoseEstimator
 
@@ -98,10 +98,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"--min-score {arguments.min_score:g} is not within 0 and 1", cure="Scores lie within 0 and 1."
         )
-    inputs = {Path(path).resolve() for path in (arguments.engine, arguments.source, arguments.boxes)}
-    for output in (arguments.save, arguments.results):
-        if output is not None and output.resolve() in inputs:
-            raise OutputError(f"{output}: would overwrite what is read from there", cure="Give it another name.")
+    outputs = [output for output in (arguments.save, arguments.results) if output is not None]
+    refuse_overwriting(outputs, map(Path, (arguments.engine, arguments.source, arguments.boxes)))
     if arguments.results:
         writable_folder(arguments.results.parent)
 

@@ -7,7 +7,7 @@ from amfac_edge.drawing.heatmaps import colour_bar, difference_picture, heat_pic
 from amfac_edge.drawing.poses import draw_poses
 from amfac_edge.drawing.sheets import contact_sheet, justified_places, picture_table, with_caption
 from amfac_edge.drawing.text import draw_note
-from amfac_edge.drawing.writing import VideoFile, write_picture
+from amfac_edge.drawing.writing import VideoFile, require_picture_name, write_picture
 
 __all__ = [
     "Panel",
@@ -22,6 +22,7 @@ __all__ = [
     "heat_picture",
     "justified_places",
     "picture_table",
+    "require_picture_name",
     "with_caption",
     "write_picture",
 ]

@@ -107,8 +107,8 @@ def _spread(picture: Bgr, values: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _grey(picture: Bgr) -> NDArray[np.float64]:
     """(H, W, 3), by BT.601's weights, a little darker than it is."""
-    grey = picture @ np.array([0.114, 0.587, 0.299])
-    return _PICTURE_WEIGHT * np.repeat(grey[..., None], 3, axis=2)
+    grey = picture @ np.array([0.114, 0.587, 0.299], np.float64)
+    return np.repeat(_PICTURE_WEIGHT * grey[..., None], 3, axis=2).astype(np.float64, copy=False)
 
 
 def _mixed(under: NDArray[np.float64], over: NDArray[np.float64], weights: NDArray[np.float64]) -> Bgr:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.keypoints import Bgr
 
-__all__ = ["VideoFile", "write_picture"]
+__all__ = ["VideoFile", "require_picture_name", "write_picture"]
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
@@ -35,9 +35,7 @@ def write_picture(path: Path, image: Bgr) -> None:
         FrameError: the picture is none.
         MissingExtraError: OpenCV is not installed.
     """
-    suffix = path.suffix.lower()
-    if suffix not in _PICTURES:
-        raise OutputError(f'{path}: no form of picture ends in "{suffix}"', cure=f"Use one of {' '.join(_PICTURES)}.")
+    suffix = require_picture_name(path)
     cv2 = load_opencv("writing pictures")
     frame = checked_frame(image)
     try:
@@ -50,6 +48,18 @@ def write_picture(path: Path, image: Bgr) -> None:
             f"{path}: OpenCV can't write {size} pixels as {suffix}", cure="Use .png, which takes any size."
         )
     write_bytes(path, bytes(content))
+
+
+def require_picture_name(path: Path) -> str:
+    """The suffix of a picture that `write_picture` can write, in small letters.
+
+    Raises:
+        OutputError: another suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _PICTURES:
+        raise OutputError(f'{path}: no form of picture ends in "{suffix}"', cure=f"Use one of {' '.join(_PICTURES)}.")
+    return suffix
 
 
 class VideoFile:

@@ -190,7 +190,7 @@ def test_the_diagram_of_a_model_as_it_is(
         (["--predictions", "p.json", "--calibrate-score", "o.pth"], "--predictions with --calibrate-score"),
         (["m.onnx", "--calibrate-score", "o.pth"], "m.onnx: the score is calibrated in a checkpoint"),
         (["FILE", "--calibrate-score", "o.onnx"], "o.onnx: no form of checkpoint"),
-        (["FILE", "--calibrate-score", "FILE"], "is read here, it can't be written"),
+        (["FILE", "--calibrate-score", "FILE"], "would overwrite what is read from there"),
         (["FILE", "--calibrate-score", "o.pth", "--pck", "0"], "PCK at 0"),
     ],
 )
