@@ -149,7 +149,13 @@ def save_checkpoint(
 
 
 def copy_checkpoint(
-    source: Path, path: Path, facts: Mapping[str, Any], *, recipe: Recipe | None = None, key_map: Path | None = None
+    source: Path,
+    path: Path,
+    facts: Mapping[str, Any],
+    *,
+    recipe: Recipe | None = None,
+    key_map: Path | None = None,
+    halved: bool = False,
 ) -> None:
     """Write the weights of a checkpoint, bit for bit, with its facts and further ones; atomic.
 
@@ -159,6 +165,7 @@ def copy_checkpoint(
         facts: JSON-able; they replace those of the same names.
         recipe: as for `load_checkpoint`.
         key_map: as for `load_checkpoint`.
+        halved: write kernels and matrices as float16. Vectors stay: they are few, and a small variance has no half.
 
     Raises:
         CheckpointError: as of `load_checkpoint`.
@@ -168,6 +175,8 @@ def copy_checkpoint(
     file = read_checkpoint_file(source)
     # Copies: tensors of a file may be views of it, and of each other.
     tensors = {name: value.contiguous().clone() for name, value in checked_tensors(file, key_map).items()}
+    if halved:
+        tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
     block = _read_block(file, recipe_matters=recipe is None)
     found, _ = _found_recipe(file, tensors, recipe, block)
     own = {"version", "skeleton"}
