@@ -133,7 +133,8 @@ def _outputs(arguments: argparse.Namespace) -> Iterator[Path]:
 
 
 def _inputs(arguments: argparse.Namespace) -> Iterator[Path]:
-    named = (arguments.predictions, arguments.data, arguments.images, arguments.key_map, arguments.against)
+    models = (arguments.file, arguments.predictions, arguments.key_map, arguments.against)
+    named = (*models, arguments.data, arguments.images)
     listed = (Path(name) for name in (*(arguments.boxes or ()), arguments.recipe or "") if name)
     source = _source(arguments)
     from_table = () if source is None else (source.annotations, source.images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +169,7 @@ def copy_checkpoint(
 
     Raises:
         CheckpointError: as of `load_checkpoint`.
-        InputError: another suffix, or `facts` are not JSON-able.
+        InputError: another suffix, `facts` are not JSON-able, or `halved` of weights whose score is calibrated.
         OutputError: the place can't be written to.
     """
     file = read_checkpoint_file(source)
@@ -181,8 +181,16 @@ def copy_checkpoint(
     found, _ = _found_recipe(file, tensors, recipe, block)
     own = {"version", "skeleton"}
     extra = {name: value for name, value in block.rest.items() if name not in own}
-    if block.score_calibration is not None:
-        extra[SCORE_CALIBRATION_KEY] = block.score_calibration.as_json()
+    calibration = block.score_calibration
+    if calibration is not None and halved:
+        raise InputError(
+            f"{source}: its score was calibrated for its weights as they are",
+            cure="Halve the checkpoint that it was calibrated from, then calibrate: amfac-eval --calibrate-score.",
+        )
+    if calibration is not None:
+        # Renamed keys have another digest.
+        digest = weights_digest(tensors) if key_map else calibration.weights_sha256
+        extra[SCORE_CALIBRATION_KEY] = replace(calibration, weights_sha256=digest).as_json()
     extra |= facts
     _write(path, tensors, found, trained=block.trained, extra=extra)
 

@@ -191,6 +191,8 @@ def test_the_diagram_of_a_model_as_it_is(
         (["m.onnx", "--calibrate-score", "o.pth"], "m.onnx: the score is calibrated in a checkpoint"),
         (["FILE", "--calibrate-score", "o.onnx"], "o.onnx: no form of checkpoint"),
         (["FILE", "--calibrate-score", "FILE"], "would overwrite what is read from there"),
+        (["FILE", "--save-predictions", "FILE"], "would overwrite what is read from there"),
+        (["FILE", "--calibrate-score", "o.pth", "--grid", "g.png"], "--grid with --calibrate-score"),
         (["FILE", "--calibrate-score", "o.pth", "--pck", "0"], "PCK at 0"),
     ],
 )

@@ -99,3 +99,25 @@ def test_a_description_shows_it(plain: Path, tmp_path: Path) -> None:
     # A further copy keeps it.
     copy_checkpoint(tmp_path / "c.pth", tmp_path / "d.pth", {})
     assert describe_checkpoint(tmp_path / "d.pth")["score_calibration"] == block
+
+
+def test_halves_are_other_weights(plain: Path, tmp_path: Path) -> None:
+    block = ScoreCalibration(0.7, 3.0, 9.5, load_checkpoint(plain).metadata["weights_sha256"]).as_json()
+    copy_checkpoint(plain, tmp_path / "c.pth", {"score_calibration": block})
+    with pytest.raises(InputError, match=r"was calibrated for its weights as they are\n.*then calibrate"):
+        copy_checkpoint(tmp_path / "c.pth", tmp_path / "halves.pth", {}, halved=True)
+    copy_checkpoint(plain, tmp_path / "halves.pth", {}, halved=True)
+    assert load_checkpoint(tmp_path / "halves.pth").score_calibration is None
+
+
+def test_renamed_keys_are_the_same_weights(plain: Path, tmp_path: Path) -> None:
+    loaded = load_checkpoint(plain)
+    state = {f"author.{name}": value for name, value in loaded.network.state_dict().items()}
+    block = ScoreCalibration(0.7, 3.0, 9.5, "ab" * 32).as_json()
+    facts = {"schema": "amfac-checkpoint/1", "recipe": loaded.recipe.as_json(), "score_calibration": block}
+    torch.save({"state_dict": state, "amfac": facts}, tmp_path / "author.pth")
+    key_map = tmp_path / "map.toml"
+    key_map.write_text("[[rename]]\npattern = '^author\\.'\nreplacement = ''\n")
+    copy_checkpoint(tmp_path / "author.pth", tmp_path / "ours.pth", {}, key_map=key_map)
+    calibration = load_checkpoint(tmp_path / "ours.pth").score_calibration
+    assert calibration == ScoreCalibration(0.7, 3.0, 9.5, loaded.metadata["weights_sha256"])
