@@ -87,7 +87,7 @@ def _parser() -> CommandParser:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from amfac_edge.training import TrainingPlan, joined_processes, train  # noqa: PLC0415 - torch takes seconds to load
+    from amfac_edge.training import STATE, TrainingPlan, joined_processes, train  # noqa: PLC0415 - torch takes seconds to load
 
     recipe, rule = _told(arguments)
     with joined_processes(arguments.device) as processes:
@@ -108,7 +108,12 @@ def _train(arguments: argparse.Namespace) -> int:
         )
         if processes.is_first:
             _say_what(plan.recipe, rule, plan.people, held_out)
-        result = train(plan, processes, _Watcher(), resume=arguments.resume)
+        try:
+            result = train(plan, processes, _Watcher(), resume=arguments.resume)
+        except KeyboardInterrupt:
+            if (arguments.out / STATE).exists() and processes.is_first:
+                _say(f"\nThe same command with --resume goes on from {arguments.out / STATE}.")
+            raise
     if processes.is_first:
         _say(_ending(arguments.out, result.best, result.metric))
         if arguments.json:

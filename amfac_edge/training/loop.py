@@ -135,7 +135,7 @@ def train(plan: TrainingPlan, processes: Processes, watcher: Watcher, *, resume:
     training = plan.recipe.training
     loader = _loader(plan, processes)
     _check_folder(plan.out, resume=resume)
-    network, said = first_weights(plan.recipe, plan.seed, plan.init)
+    network, said = first_weights(plan.recipe, plan.seed, None if resume else plan.init)
     learner = Learner(plan.recipe, plan.rule, processes, precision=plan.precision, network=network)
     keeper = _Keeper(plan, processes, learner)
     progress = keeper.resumed() if resume else Progress()

@@ -77,11 +77,12 @@ def joined_processes(device: str = "auto") -> Iterator[Processes]:
     """
     count, rank = (_whole_number(name, default) for name, default in (("WORLD_SIZE", 1), ("RANK", 0)))
     found = _device(device, _whole_number("LOCAL_RANK", 0), alone=count == 1)
+    if found.type == "cuda":
+        torch.cuda.set_device(found)
+        torch.backends.cudnn.benchmark = True  # crops are all of one size: the fastest kernels are worth looking for
     if count == 1:
         yield Processes(0, 1, found)
         return
-    if found.type == "cuda":
-        torch.cuda.set_device(found)
     try:
         dist.init_process_group("nccl" if found.type == "cuda" else "gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:

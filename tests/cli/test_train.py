@@ -88,3 +88,15 @@ def test_a_recipe_of_an_onnx_teaches_nothing(tmp_path: Path, capsys: CaptureFixt
     )
     assert main([str(recipe), "--data", "generated:12", "--out", str(tmp_path / "run")]) == 2
     assert "known by its ONNX only" in capsys.readouterr().err
+
+
+def test_an_interruption_says_how_to_go_on(
+    tiny_recipe: Path, tmp_path: Path, capsys: CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    monkeypatch.setattr("amfac_edge.cli.train._Watcher.epoch_done", interrupted)
+    assert main(told(tiny_recipe, out)) == 130
+    assert "--resume goes on from" in capsys.readouterr().err
