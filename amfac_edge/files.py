@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "atomic_files",
     "file_bytes",
     "json_bytes",
+    "json_value",
     "refuse_overwriting",
     "sha256_of",
     "writable_folder",
@@ -78,6 +80,23 @@ def write_bytes(target: Path, content: bytes) -> None:
 def json_bytes(value: object) -> bytes:
     """`value` as readable JSON with a closing newline; NaN and infinity are refused, since JSON has none."""
     return (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def json_value(content: bytes) -> object:
+    """What JSON text says; NaN and infinite numbers are refused here too, though Python's own reader takes them.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(content, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number of JSON")
+    return number
 
 
 def writable_folder(folder: Path) -> Path:

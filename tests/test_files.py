@@ -16,6 +16,7 @@ from amfac_edge.files import (
     atomic_files,
     file_bytes,
     json_bytes,
+    json_value,
     refuse_overwriting,
     sha256_of,
     writable_folder,
@@ -128,6 +129,13 @@ def test_json_is_readable_and_strict() -> None:
     assert json.loads(json_bytes([1, 2])) == [1, 2]
     with pytest.raises(ValueError, match="JSON compliant"):
         json_bytes(math.nan)
+
+
+@pytest.mark.parametrize("text", [b"NaN", b'{"a": [-Infinity]}', b"1e999", b'{"a": -1e400}', b"[", b"\xff"])
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"is no number of JSON|Expecting value|can't decode byte"):
+        json_value(text)
+    assert json_value(b'{"a": [1.5, 2, true, null]}') == {"a": [1.5, 2, True, None]}
 
 
 def test_outputs_are_neither_inputs_nor_each_other(tmp_path: Path) -> None:

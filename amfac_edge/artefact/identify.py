@@ -5,7 +5,6 @@ Nothing in the file is run, and nothing but NumPy and the standard library is ne
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from amfac_edge.artefact.onnx_header import OnnxHeader, read_onnx_header
 from amfac_edge.artefact.plan_facts import TENSORRT
 from amfac_edge.artefact.plan_header import PLAN_MAGIC, RTX_MAGIC, read_plan_header
 from amfac_edge.errors import AmfacError, InputError, ModelFileError
+from amfac_edge.files import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,7 +201,7 @@ def _beside(path: Path) -> tuple[Manifest | None, dict[str, Any]]:
 
 def _json_object(content: bytes) -> dict[str, Any] | None:
     try:
-        data = json.loads(content)
+        data = json_value(content)
     except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None

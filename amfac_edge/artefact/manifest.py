@@ -14,7 +14,7 @@ from amfac_edge.artefact.plan_facts import PlanFacts, read_plan_facts
 from amfac_edge.declared.reading import Table, reading
 from amfac_edge.declared.recipe import Recipe, recipe_from_json
 from amfac_edge.errors import AmfacError, InputError, ModelFileError
-from amfac_edge.files import file_bytes, json_bytes, sha256_of
+from amfac_edge.files import file_bytes, json_bytes, json_value, sha256_of
 from amfac_edge.keypoints import SCORE_CALIBRATION_KEY, ScoreCalibration, score_calibration_from_json
 
 if TYPE_CHECKING:
@@ -249,17 +249,12 @@ def manifest_beside(artefact: Path) -> Manifest:
     """
     path = manifest_path(artefact)
     try:
-        data = json.loads(file_bytes(path, limit=_SIZE_LIMIT, what="manifest"), parse_constant=_no_constant)
+        data = json_value(file_bytes(path, limit=_SIZE_LIMIT, what="manifest"))
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: not JSON: {error}", cure=_REEXPORT) from error
     except InputError as error:
         raise ModelFileError(error.problem, cure=_REEXPORT) from error
     return manifest_from_json(data, where=str(path))
-
-
-def _no_constant(word: str) -> float:
-    # Python reads NaN and the infinities, which JSON has not; nothing that is written from them could be read again.
-    raise ValueError(f"{word} is no number of JSON")
 
 
 def check_digest(artefact: Path, manifest: Manifest, found: str) -> None:

@@ -12,7 +12,6 @@ compute capability. Numbers are little-endian.
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact.plan_facts import RTX, TENSORRT
 from amfac_edge.errors import InputError
+from amfac_edge.files import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,7 +161,7 @@ def _ultralytics(head: bytes, size: int) -> PlanHeader | None:
     if not length or magic not in {PLAN_MAGIC, RTX_MAGIC}:
         return None
     try:
-        foreign = json.loads(head[4 : 4 + length])
+        foreign = json_value(head[4 : 4 + length])
     except (ValueError, RecursionError):
         foreign = None
     return PlanHeader(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amfac_edge.artefact import read_plan_header
 from amfac_edge.errors import MachineError, ModelFileError
 
 if TYPE_CHECKING:
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["open_session"]
 
-# The first four bytes of a serialised engine: TensorRT proper and TensorRT-RTX.
-_PLAN_HEADERS = {b"ftrt": "a TensorRT plan", b"vtrt": "a TensorRT-RTX plan"}
 _LARGEST = (1 << 31) - 1
 
 
@@ -30,7 +29,7 @@ def open_session(path: str | Path, *, threads: int | None = None, spinning: bool
         ModelFileError: no file, an empty or damaged one, one that is not an artefact, or one that differs from its
             manifest.
         MachineError: a plan, or onnxruntime is missing.
-        InputError: `threads` below 1.
+        InputError: `threads` below 1, or a file that can't be read.
     """
     path = Path(path)
     _check_file(path)
@@ -45,17 +44,14 @@ def _check_file(path: Path) -> None:
             f"{path}: {'not a file' if path.exists() else 'no such file'}",
             cure="Give the .onnx that amfac-export wrote.",
         )
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            header = stream.read(4)
-    except OSError as error:
-        raise ModelFileError(f"{path}: can't be read: {error.strerror}", cure="Check its permissions.") from error
-    if header in _PLAN_HEADERS or path.suffix == ".plan":
+    header = read_plan_header(path)
+    if header.flavour is not None or path.suffix == ".plan":
+        kind = "a plan" if header.flavour is None else header.title
         raise MachineError(
-            f"{path}: {_PLAN_HEADERS.get(header, 'a plan')}, which this version of amfac-edge can't run yet",
+            f"{path}: {kind}, which this version of amfac-edge can't run yet",
             cure="Run the model's .onnx for the target cpu: amfac-export CHECKPOINT --target cpu",
         )
+    size = header.size
     if not 0 < size <= _LARGEST:
         problem = (
             "the file is empty" if not size else f"{size:,} bytes are more than an ONNX file can have ({_LARGEST:,})"

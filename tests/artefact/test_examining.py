@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amfac_edge.artefact import Host, HostGpu, Outcome, examine, manifest_path
-from amfac_edge.errors import InputError
+from amfac_edge.artefact.identify import identify
+from amfac_edge.errors import AmfacError, InputError
 from amfac_edge.files import sha256_of
 
 if TYPE_CHECKING:
@@ -152,3 +154,6 @@ def test_no_mutation_of_plan_or_manifest_gets_through_or_crashes(path: Path, cou
         json.dumps(examined.verdict.as_json(), allow_nan=False)
         if examined.manifest is not None:
             examined.manifest.as_bytes()
+        for file in (path, manifest_path(path)):
+            with contextlib.suppress(AmfacError):
+                json.dumps(identify(file).facts, allow_nan=False)

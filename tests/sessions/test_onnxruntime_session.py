@@ -222,6 +222,7 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
         ("m.plan", b"ftrt1234", "a TensorRT plan"),
         ("m.onnx", b"vtrt1234", "a TensorRT-RTX plan"),
         ("m.rtx.plan", b"", "a plan"),
+        ("yolo.engine", b"\2\0\0\0{}ftrt", "an engine of Ultralytics: .*"),
     ],
 )
 def test_plans_are_for_a_later_version(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
