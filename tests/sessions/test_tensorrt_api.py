@@ -36,6 +36,19 @@ RESULTS = {
     "get_output": "ITensor",
     "add_input": "ITensor",
 }
+# An untyped parameter of such a name is one of these: what a function of ours is handed.
+PARAMETERS = {
+    "builder": "Builder",
+    "network": "INetworkDefinition",
+    "config": "IBuilderConfig",
+    "profile": "IOptimizationProfile",
+    "parser": "OnnxParser",
+    "runtime": "Runtime",
+    "engine": "ICudaEngine",
+    "context": "IExecutionContext",
+    "inspector": "EngineInspector",
+    "timing_cache": "ITimingCache",
+}
 # What some versions lack and our code uses all the same, because it looks first or never gets there.
 ALLOWED: dict[str, tuple[str, ...]] = {}
 
@@ -83,6 +96,16 @@ class _Follower(ast.NodeVisitor):
             return self.type_of(node.func)
         return self.type_of(node.value) if isinstance(node, ast.NamedExpr) else None
 
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        outside = dict(self.types)
+        for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+            self.types.pop(argument.arg, None)
+            if argument.arg in PARAMETERS and argument.annotation and ast.unparse(argument.annotation) == "Any":
+                self.types[argument.arg] = PARAMETERS[argument.arg]
+        self.generic_visit(node)
+        # Local names end here; what was bound to an attribute of self stays.
+        self.types = outside | {name: kind for name, kind in self.types.items() if "." in name}
+
     def visit_Assign(self, node: ast.Assign) -> None:
         self.generic_visit(node)
         for target in node.targets:
@@ -119,6 +142,9 @@ class _Follower(ast.NodeVisitor):
 
 
 def _uses(source: str) -> list[Use]:
+    """The uses in a source that has to do with TensorRT; ONNX Runtime's engines have such names too."""
+    if "tensorrt" not in source.lower() and "trt" not in source:
+        return []
     follower = _Follower()
     follower.visit(ast.parse(source))
     return follower.uses
@@ -190,6 +216,8 @@ def test_the_record_says_what_is_known_otherwise(name: str, lacking: tuple[str, 
         ("hasattr(trt, 'Nonsense')", ["line 1: Nonsense is in no version"]),
         ("class Monitor(trt.IProgressMonitor): ...", ["line 1: IProgressMonitor is not in 8.6.1"]),
         ("(run := trt.Runtime(x)).deserialize_cuda_engine(b'').refit", ["line 1: ICudaEngine.refit is in no version"]),
+        ("def f(trt: Any, engine: Any):\n engine.refit\n engine.name", ["line 2: ICudaEngine.refit is in no version"]),
+        ("def f(config: Settings):\n config.anything", []),
         ("other.thing.FP16; trt.__version__", []),
     ],
 )
