@@ -15,7 +15,8 @@ from amfac_edge.artefact.manifest import (
 from amfac_edge.artefact.plan_facts import RTX, TENSORRT, PlanFacts, ProfileRange
 from amfac_edge.artefact.plan_header import PlanHeader, plan_header_of, read_plan_header
 from amfac_edge.artefact.precision import OPSETS, PRECISION, TENSORRT_8_OPSET, check_precision
-from amfac_edge.artefact.preflight import ONNXRUNTIME, Check, Host, HostGpu, Outcome, Verdict, preflight
+from amfac_edge.artefact.preflight import preflight
+from amfac_edge.artefact.verdict import ONNXRUNTIME, Check, Host, HostGpu, Outcome, Verdict
 
 __all__ = [
     "ONNXRUNTIME",

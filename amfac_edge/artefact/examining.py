@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from amfac_edge.artefact.manifest import Manifest, manifest_beside, manifest_from_metadata, manifest_path
 from amfac_edge.artefact.onnx_header import read_onnx_header
 from amfac_edge.artefact.plan_header import LARGEST_PLAN, PlanHeader, plan_header_of, read_plan_header
-from amfac_edge.artefact.preflight import Host, Verdict, preflight
+from amfac_edge.artefact.preflight import preflight
 from amfac_edge.errors import InputError
 from amfac_edge.files import file_bytes, sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from amfac_edge.artefact.verdict import Host, Verdict
 
 __all__ = ["Examined", "examine"]
 
@@ -48,7 +50,7 @@ def examine(path: Path, host: Host) -> Examined:
         content = file_bytes(path, limit=LARGEST_PLAN, what="plan")
         # Only these bytes count from here on, whatever the file holds by now.
         header, digest = plan_header_of(content), sha256_of(content)
-    elif header.kind == "onnx" and header.size <= LARGEST_PLAN:
+    elif header.kind == "onnx" and header.size <= LARGEST_PLAN and manifest_path(path).exists():
         digest = sha256_of(path)
     manifest, fault = _manifest(path, header)
     verdict = preflight(header, host, manifest=manifest, manifest_fault=fault, digest=digest)

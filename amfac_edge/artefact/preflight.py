@@ -7,169 +7,27 @@ NVIDIA's TensorRT documentation ("Version Compatibility", "Hardware Compatibilit
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from amfac_edge.artefact.plan_facts import RTX, TENSORRT, PlanFacts
 from amfac_edge.artefact.plan_header import LARGEST_PLAN
+from amfac_edge.artefact.verdict import ONNXRUNTIME, Check, Host, Outcome, Verdict
 from amfac_edge.declared.versions import version_number
-from amfac_edge.errors import MachineError, ModelFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from amfac_edge.artefact.manifest import Manifest
     from amfac_edge.artefact.plan_header import PlanHeader
 
-__all__ = ["ONNXRUNTIME", "Check", "Host", "HostGpu", "Outcome", "Verdict", "preflight"]
+__all__ = ["preflight"]
 
-ONNXRUNTIME = "onnxruntime"
 _LIBRARY = {TENSORRT: "TensorRT", RTX: "TensorRT-RTX", ONNXRUNTIME: "ONNX Runtime"}
 # Plans of the version-compatible form run on a later TensorRT of the same major, and of these later majors.
 _NEXT_MAJORS = {(8, 10), (10, 11)}
 _AMPERE = 8
 _COPY = "# copy the file and its .json once more, both from the same place"
-_EXPORT = "amfac-export MODEL --target {target}"
-
-
-class Outcome(enum.Enum):
-    """What came of one check."""
-
-    FITS = "ok"
-    DIFFERS = "warning"
-    UNKNOWN = "unknown"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of a verdict.
-
-    Attributes:
-        outcome: FITS; DIFFERS, but loads; UNKNOWN, one of the two isn't known; REFUSED, it would not load.
-        subject: what was compared.
-        expected: by the artefact.
-        found: here.
-        cure: the line for a shell that mends it; what isn't a command in it stands behind a "#". Empty where nothing
-            needs mending, or nothing mends it.
-        on_machine: the machine lacks something, rather than the file being at fault.
-    """
-
-    outcome: Outcome
-    subject: str
-    expected: str
-    found: str
-    cure: str = ""
-    on_machine: bool = False
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """All checks of one artefact on one machine."""
-
-    checks: tuple[Check, ...]
-
-    def of(self, outcome: Outcome) -> tuple[Check, ...]:
-        """The checks with that outcome."""
-        return tuple(check for check in self.checks if check.outcome is outcome)
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in words."""
-        if refused := self.of(Outcome.REFUSED):
-            return "it will not load here: " + ", ".join(dict.fromkeys(check.subject for check in refused))
-        if unknown := self.of(Outcome.UNKNOWN):
-            subjects = ", ".join(dict.fromkeys(check.subject for check in unknown))
-            return f"nothing speaks against it, but this is not known: {subjects}"
-        differs = self.of(Outcome.DIFFERS)
-        return "it fits this machine" + (
-            f", but look at: {', '.join(check.subject for check in differs)}" if differs else ""
-        )
-
-    def error(self, path: Path) -> ModelFileError | MachineError | None:
-        """The refusal as an error with its cure; None where nothing was refused."""
-        refused = self.of(Outcome.REFUSED)
-        if not refused:
-            return None
-        first = refused[0]
-        lines = "; ".join(f"{check.subject}: expected {check.expected}, found {check.found}" for check in refused)
-        kind = MachineError if all(check.on_machine for check in refused) else ModelFileError
-        return kind(
-            f"{path}: it can't be loaded here: {lines}", cure=first.cure or "Export the model for this machine."
-        )
-
-    def require(self, path: Path) -> None:
-        """Go on only if nothing was refused.
-
-        Raises:
-            ModelFileError: the file is at fault.
-            MachineError: the file is whole, but not for this machine.
-        """
-        error = self.error(path)
-        if error is not None:
-            raise error
-
-    def as_json(self) -> dict[str, Any]:
-        """The verdict as a JSON object."""
-        return {
-            "loads": not self.of(Outcome.REFUSED),
-            "certain": bool(self.of(Outcome.REFUSED)) or not self.of(Outcome.UNKNOWN),
-            "sentence": self.sentence,
-            "checks": [
-                {
-                    "outcome": check.outcome.value,
-                    "subject": check.subject,
-                    "expected": check.expected,
-                    "found": check.found,
-                    "cure": check.cure,
-                }
-                for check in self.checks
-            ],
-        }
-
-
-@dataclass(frozen=True)
-class HostGpu:
-    """One GPU; the name that CUDA gives it and its count of SMs are None, its capability is "", where nobody knows."""
-
-    compute_capability: str
-    name: str | None = None
-    sm_count: int | None = None
-
-
-@dataclass(frozen=True)
-class Host:
-    """What is known of the machine that is to load an artefact; None or empty for what isn't.
-
-    Attributes:
-        system: "linux".
-        architecture: "x86_64" or "aarch64".
-        target: the declared target that it is.
-        gpus: that answer.
-        libraries: version by name ("tensorrt", "tensorrt-rtx", "onnxruntime"); only those that can be imported, "" for
-            one that doesn't tell its version.
-        l4t: release of Jetson Linux; None on any other machine.
-        driver: version of the driver of NVIDIA's cards.
-        power_mode: of a board.
-        host_code_allowed: plans may bring code for the CPU; their maker must be trusted for that.
-    """
-
-    system: str
-    architecture: str
-    target: str | None = None
-    gpus: tuple[HostGpu, ...] = ()
-    libraries: Mapping[str, str] = field(default_factory=dict)
-    l4t: str | None = None
-    driver: str | None = None
-    power_mode: str | None = None
-    host_code_allowed: bool = False
-
-    @property
-    def rebuild(self) -> str:
-        """The command that makes an artefact for this machine."""
-        return _EXPORT.format(target=self.target or "auto")
 
 
 def preflight(
@@ -182,7 +40,7 @@ def preflight(
         host: the machine that is to load it.
         manifest: beside the file (an ONNX may have it inside); None where there is none, or a faulty one.
         manifest_fault: what is wrong with it.
-        digest: the SHA-256 of the file; None where it was not worth computing.
+        digest: the SHA-256 of the file; None where none is recorded (inside an ONNX, say) or it wasn't worth computing.
     """
     file_checks = [*_file(header), *_manifest(manifest, manifest_fault, digest)]
     if any(check.outcome is Outcome.REFUSED and check.subject == "kind" for check in file_checks):
@@ -222,17 +80,15 @@ def _manifest(manifest: Manifest | None, fault: str | None, digest: str | None) 
         yield Check(Outcome.REFUSED, "manifest", "one that can be read", fault, _COPY)
     elif manifest is None:
         yield Check(Outcome.UNKNOWN, "manifest", "a .json beside the file", "none", _COPY)
-    recorded = manifest.digests.get("artefact") if manifest else None
-    if digest is None or recorded is None:
+    if manifest is None or digest is None:
         return
-    same = digest == recorded
-    yield Check(
-        Outcome.FITS if same else Outcome.REFUSED,
-        "SHA-256",
-        f"{recorded[:16]}…",
-        f"{digest[:16]}…" + ("" if same else ": the file or its manifest was replaced or damaged"),
-        "" if same else _COPY,
-    )
+    recorded, found = manifest.digests.get("artefact", "none"), f"{digest[:16]}…"
+    if digest == recorded:
+        yield Check(Outcome.FITS, "SHA-256", found, found)
+    else:
+        shown = recorded if recorded == "none" else f"{recorded[:16]}…"
+        found += ": the file or its manifest was replaced or damaged"
+        yield Check(Outcome.REFUSED, "SHA-256", shown, found, _COPY)
 
 
 def _onnxruntime(host: Host) -> Check:

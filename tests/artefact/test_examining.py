@@ -87,6 +87,14 @@ def test_an_edited_manifest_is_seen(path: Path) -> None:
     assert _refused(path) == ["SHA-256"]
 
 
+def test_a_manifest_without_a_digest_vouches_for_nothing(path: Path) -> None:
+    beside = manifest_path(path)
+    fields = json.loads(beside.read_bytes())
+    del fields["digests"]["artefact"]
+    beside.write_text(json.dumps(fields))
+    assert _refused(path) == ["SHA-256"]
+
+
 def test_a_plan_that_lost_its_manifest_says_what_it_is(made_plans: ModuleType, path: Path) -> None:
     manifest_path(path).unlink()
     examined = examine(path, CARD)
@@ -116,6 +124,8 @@ def test_an_onnx_artefact_is_judged_too(markers: ModuleType, tmp_path: Path, man
     examined = examine(path, CARD)
     assert examined.manifest is not None
     assert examined.verdict.sentence == "it fits this machine"
+    (lacking,) = examine(path, Host("linux", "x86_64")).verdict.of(Outcome.REFUSED)
+    assert (lacking.subject, lacking.cure) == ("library", 'pip install "amfac-edge[cpu]"')
     if manifest:
         path.write_bytes(path.read_bytes() + b"\0")
         assert _refused(path) == ["SHA-256"]
