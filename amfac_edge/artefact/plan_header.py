@@ -42,7 +42,7 @@ CAPABILITY_BITS = {1: "7.5", 2: "8.0", 4: "8.6", 8: "8.9", 16: "12.0", 32: "12.1
 _RTX_BYTES = 64
 _READ_BYTES = 1 << 20
 _NAME_WITHIN = 1 << 16
-_ENGINE_NAME = re.compile(rb"amfac/1 [a-z0-9][a-z0-9._-]{0,99} [0-9a-f]{16}")
+_ENGINE_NAME = re.compile(rb"amfac/1 [\x21-\x7e]{1,200} [0-9a-f]{16}")
 _TEXT_BYTES = 512
 _FIRST_WORDS = {
     b"version https://git-lfs": "a pointer of Git LFS, which stands for a file that was not fetched",

@@ -46,6 +46,22 @@ def test_a_plan_of_tensorrt_proper_says_only_its_name(made_plans: ModuleType) ->
     assert header.fault is None
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        (b"amfac/1 RTMPose-s_v1.2+mine 00112233aabbccdd", True),
+        (b"amfac/1 two words 00112233aabbccdd", False),
+        (b"amfac/2 x 00112233aabbccdd", False),
+        (b"amfac/1 x 00112233AABBCCDD", False),
+        (b"amfac/1 " + b"x" * 201 + b" 00112233aabbccdd", False),
+        (b"amfac/1 x\x1b[31m 00112233aabbccdd", False),
+    ],
+)
+def test_an_engine_name_is_ours_or_none(name: bytes, found: bool) -> None:  # noqa: FBT001
+    header = plan_header_of(b"ftrt" + bytes(100) + name + bytes(100))
+    assert header.engine_name == (name.decode() if found else None)
+
+
 @pytest.mark.parametrize("keep", [4, 28, 36, 63, 64, 400])
 def test_a_plan_cut_short_has_a_fault(made_plans: ModuleType, keep: int) -> None:
     fault = plan_header_of(made_plans.rtx_plan()[:keep]).fault
