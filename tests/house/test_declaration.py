@@ -63,3 +63,8 @@ def _package(requirement: str) -> str:
     found = re.match(r"[\w.-]+", requirement)
     assert found is not None
     return found.group()
+
+
+def test_make_rtx_installs_the_release_of_the_extra(pyproject: dict[str, Any], tree: Path) -> None:
+    pin = next(each for each in pyproject["project"]["optional-dependencies"]["rtx"] if "tensorrt-rtx" in each)
+    assert f'"{pin}"' in (tree / "Makefile").read_text()

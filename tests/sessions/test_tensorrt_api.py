@@ -50,7 +50,17 @@ PARAMETERS = {
     "timing_cache": "ITimingCache",
 }
 # What some versions lack and our code uses all the same, because it looks first or never gets there.
-ALLOWED: dict[str, tuple[str, ...]] = {}
+_PROPER = ("8.6.1", "10.3.0", "10.13.3.9", "10.16.1.11", "11.4.0.106")
+ALLOWED: dict[str, tuple[str, ...]] = {
+    # compiler.building asks for the first of these three; where it is there, the other two are not touched.
+    "NetworkDefinitionCreationFlag.STRONGLY_TYPED": ("8.6.1",),
+    "NetworkDefinitionCreationFlag.EXPLICIT_BATCH": ("11.4.0.106", "rtx-1.7.1.116"),
+    "BuilderFlag.FP16": ("11.4.0.106", "rtx-1.7.1.116"),
+    # Only TensorRT-RTX builds for cards that are not there.
+    "ComputeCapability": _PROPER,
+    "IBuilderConfig.num_compute_capabilities": _PROPER,
+    "IBuilderConfig.set_compute_capability": _PROPER,
+}
 
 
 class Use(NamedTuple):
@@ -205,7 +215,7 @@ def test_the_record_says_what_is_known_otherwise(name: str, lacking: tuple[str, 
     ("source", "faults"),
     [
         ("trt.Builder(log).create_network(0).num_layers", []),
-        ("trt.BuilderFlag.FP16", ["line 1: BuilderFlag.FP16 is not in 11.4.0.106, rtx-1.7.1.116"]),
+        ("trt.BuilderFlag.INT8", ["line 1: BuilderFlag.INT8 is not in 11.4.0.106, rtx-1.7.1.116"]),
         (
             "c = trt.Builder(log).create_builder_config()\nc.set_flags(1)",
             ["line 2: IBuilderConfig.set_flags is in no version"],
