@@ -7,7 +7,7 @@ import platform
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import (
     RTX,
@@ -22,6 +22,8 @@ from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.compiler.building import BuildRequest
 from amfac_edge.errors import InputError, MachineError, ModelFileError
 from amfac_edge.files import atomic_files, refuse_overwriting, sha256_of, writable_folder
+from amfac_edge.machine.this_machine import read_machine
+from amfac_edge.sessions.host import this_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,6 +160,21 @@ def _check_copy(copy: Path, artefact: Path, manifest: Manifest) -> None:
         raise ModelFileError(f"{artefact}: was replaced while it was read", cure="Export the model again.")
 
 
+def _machine_facts() -> dict[str, Any]:
+    """The machine that TensorRT proper chose its kernels on; TensorRT-RTX builds for others, and asks none."""
+    machine, host = read_machine(), this_host()
+    gpu = host.gpus[0] if host.gpus else None
+    clock = machine.jetson.gpu_clock if machine.jetson else None
+    return {
+        "gpu_name": gpu.name if gpu else None,
+        "sm_count": gpu.sm_count if gpu else None,
+        "driver": host.driver,
+        "l4t": host.l4t,
+        "power_mode": host.power_mode,
+        "clocks_mhz": {"gpu": clock.now_mhz, "gpu_max": clock.max_mhz} if clock else {},
+    }
+
+
 def _described(
     manifest: Manifest, targets: Sequence[Target], request: BuildRequest, answer: dict[str, object], content: bytes
 ) -> Manifest:
@@ -166,6 +183,7 @@ def _described(
         flavour=request.flavour,
         tensorrt_version=str(answer["version"]),
         compute_capabilities=request.compute_capabilities,
+        **(_machine_facts() if request.flavour != RTX else {}),
         system=platform.system().lower(),
         architecture=platform.machine(),
         profile={name: ProfileRange(*shapes) for name, shapes in request.profile.items()},

@@ -1,0 +1,84 @@
+"""Builds the plan of a board kit where it shall run: `python3 build.py` in the unpacked kit ends here.
+
+It needs Python 3.10, NumPy and the board's own TensorRT; all else is in the kit.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amfac_edge.artefact import RTX, TENSORRT
+from amfac_edge.cli.command import CommandParser, run_command
+from amfac_edge.compiler import plan_from_artefact
+from amfac_edge.declared.reading import reading
+from amfac_edge.declared.target import load_target
+from amfac_edge.errors import MachineError
+from amfac_edge.files import file_bytes, json_value
+from amfac_edge.serving.kits import KIT_FILE, KIT_SCHEMA
+from amfac_edge.sessions.host import this_host
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from amfac_edge.declared.target import Target
+
+__all__ = ["main"]
+
+_SIZE_LIMIT = 1 << 20
+
+
+def main(argv: Sequence[str], kit: Path) -> int:
+    """Build the plan of the kit in folder `kit`; return the exit code."""
+    return run_command("build.py", lambda: _build(_parser(kit).parse_args(argv), kit), argv)
+
+
+def _parser(kit: Path) -> CommandParser:
+    parser = CommandParser("build.py", "Build the TensorRT plan of this kit, here.")
+    add = parser.add_argument
+    add("--out", type=Path, default=kit, metavar="DIR", help="folder for the plan (default: the kit's)")
+    add("--workspace", type=int, metavar="MIB", help="the builder's scratch memory (default: the target's)")
+    add("--flavour", choices=(TENSORRT, RTX), default=TENSORRT, help="the library (default: TensorRT proper)")
+    add("--anyway", action="store_true", help="build although this machine is not the kit's target")
+    return parser
+
+
+def _build(arguments: argparse.Namespace, kit: Path) -> int:
+    artefact, target = _contents(kit)
+    proper = arguments.flavour == TENSORRT
+    if proper and not arguments.anyway:
+        _check_machine(target)
+    workspace = arguments.workspace or (target.builder.workspace_mib if proper else None)
+    print(f"building for {target.title}; on a board this takes minutes", file=sys.stderr, flush=True)
+    built = plan_from_artefact(artefact, [target], arguments.out, flavour=arguments.flavour, workspace_mib=workspace)
+    for note in built.notes:
+        print(f"  {note}", file=sys.stderr)
+    print(built.path)
+    return 0
+
+
+def _contents(kit: Path) -> tuple[Path, Target]:
+    path = kit / KIT_FILE
+    data = json_value(file_bytes(path, limit=_SIZE_LIMIT, what="kit's description"))
+    with reading(data, where=str(path)) as table:
+        table.text("schema", choices=(KIT_SCHEMA,))
+        name, target = table.text("artefact"), table.text("target")
+        table.rest()
+        if "/" in name or not name.endswith(".onnx"):
+            table.fault("artefact", f"{json.dumps(name)} is no ONNX file of this folder")
+    return kit / name, load_target(target)
+
+
+def _check_machine(target: Target) -> None:
+    host = this_host()
+    found = {gpu.compute_capability for gpu in host.gpus}
+    wanted = target.gpu.compute_capability if target.gpu else ""
+    if host.target != target.name and wanted not in found:
+        here = host.target or f"no board or card that is known ({', '.join(sorted(found)) or 'no GPU answers'})"
+        raise MachineError(
+            f"this kit is for {target.title} (compute capability {wanted}); here is {here}",
+            cure="Run it on that machine. amfac-doctor says what this one is; --anyway builds all the same.",
+        )

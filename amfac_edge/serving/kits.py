@@ -1,0 +1,113 @@
+"""Board kits: an archive with an artefact, and all that builds its plan on the board but Python, NumPy and TensorRT.
+
+Its one folder holds the artefact with its manifest, kit.json (for which target), build.py, and the lean rooms of this
+package with the declared targets and recipes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import amfac_edge
+from amfac_edge.artefact import manifest_path, read_manifest
+from amfac_edge.declared.library import declared_folder
+from amfac_edge.errors import ModelFileError
+from amfac_edge.files import json_bytes, refuse_overwriting, sha256_of, writable_folder, write_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from amfac_edge.declared.target import Target
+
+__all__ = ["KIT_FILE", "KIT_SCHEMA", "LEAN_ROOMS", "kit_name", "write_kit"]
+
+KIT_FILE, KIT_SCHEMA = "kit.json", "amfac-kit/1"
+
+LEAN_ROOMS = (
+    "errors.py", "files.py", "children.py", "declared", "keypoints", "machine", "artefact", "sessions", "compiler",
+    "runtime", "cameras", "drawing", "live", "performance", "serving",
+)  # fmt: skip
+"""What a board needs of this package to build, run and measure; none of it imports torch or onnx."""
+
+_LEAN_COMMANDS = (
+    "__init__.py", "bench.py", "build_kit.py", "command.py", "doctor.py", "doctor_file.py", "info.py", "layout.py",
+    "run.py",
+)  # fmt: skip
+_BUILD = '''"""Builds the plan of this kit on the machine that it is for: python3 build.py (--help tells more)."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from amfac_edge.cli.build_kit import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], HERE))
+'''
+
+
+def kit_name(artefact: Path) -> str:
+    """The archive's name: that of the artefact with .kit.tar.gz."""
+    return artefact.name.removesuffix(".onnx") + ".kit.tar.gz"
+
+
+def write_kit(artefact: Path, target: Target, out: Path) -> Path:
+    """Write the kit that builds the plan of `artefact` on `target`; the same artefact and package give the same bytes.
+
+    Args:
+        artefact: `.onnx` of amfac-export with its manifest.
+        target: the board or card.
+        out: folder for the archive.
+
+    Returns:
+        The archive's path.
+
+    Raises:
+        ModelFileError: the artefact is damaged or has no manifest.
+        OutputError: the place can't be written to.
+    """
+    read_manifest(artefact)
+    path = writable_folder(out) / kit_name(artefact)
+    refuse_overwriting([path], [artefact, manifest_path(artefact)])
+    stem = path.name.removesuffix(".kit.tar.gz")
+    stream = io.BytesIO()
+    with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in _members(artefact, target):
+            member = tarfile.TarInfo(f"{stem}/{name}")
+            member.size, member.mode = len(content), 0o644
+            archive.addfile(member, io.BytesIO(content))
+    write_bytes(path, stream.getvalue())
+    return path
+
+
+def _members(artefact: Path, target: Target) -> Iterator[tuple[str, bytes]]:
+    content, beside = artefact.read_bytes(), manifest_path(artefact).read_bytes()
+    manifest = read_manifest(artefact)
+    if sha256_of(content) != manifest.digests["artefact"]:
+        raise ModelFileError(f"{artefact}: was replaced while it was read", cure="Export the model again.")
+    description = {
+        "schema": KIT_SCHEMA,
+        "artefact": artefact.name,
+        "target": target.name,
+        "sha256": manifest.digests["artefact"],
+        "version": amfac_edge.__version__,
+    }
+    yield KIT_FILE, json_bytes(description)
+    yield artefact.name, content
+    yield manifest_path(artefact).name, beside
+    yield "build.py", _BUILD.encode()
+    package = Path(amfac_edge.__file__).parent
+    sources = [package / "__init__.py", *(package / "cli" / name for name in _LEAN_COMMANDS)]
+    for room in LEAN_ROOMS:
+        sources += [package / room] if room.endswith(".py") else (package / room).rglob("*.py")
+    for source in sorted(sources):
+        yield f"amfac_edge/{source.relative_to(package).as_posix()}", source.read_bytes()
+    for room in ("engines", "export"):
+        for declared in sorted(declared_folder(room).glob("*.toml")):
+            yield f"amfac_edge/_declared/{room}/{declared.name}", declared.read_bytes()

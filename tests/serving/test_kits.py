@@ -1,0 +1,133 @@
+"""A board kit: complete, the same each time, and its builder builds where there is neither torch nor this checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amfac_edge.artefact import RTX, manifest_path, read_manifest, read_plan_header
+from amfac_edge.compiler import has_builder
+from amfac_edge.declared.target import load_target
+from amfac_edge.errors import ModelFileError, OutputError
+from amfac_edge.serving import write_kit
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# Runs a program of the kit where this package and all that a board lacks can't be imported.
+BARE = """
+import runpy, sys
+for name in ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "cv2", "safetensors", "pycocotools"):
+    sys.modules[name] = None
+sys.path = [entry for entry in sys.path if entry not in {sys.argv[1], ""}]
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+EVERY_MODULE = """
+import importlib, json, sys
+from pathlib import Path
+kit = Path(sys.argv[1])
+sys.path.insert(0, str(kit))
+for source in sorted(kit.glob("amfac_edge/**/*.py")):
+    importlib.import_module(".".join(source.relative_to(kit).with_suffix("").parts).removesuffix(".__init__"))
+import amfac_edge
+print(Path(amfac_edge.__file__).parent.parent.resolve() == kit.resolve())
+"""
+
+
+@pytest.fixture
+def artefact(tmp_path: Path, markers: ModuleType) -> Path:
+    path: Path = markers.write_artefact(tmp_path / "marker.orin-nano-8.fp32.onnx", batch="1-4")
+    return path
+
+
+@pytest.fixture
+def unpacked(artefact: Path, tmp_path: Path) -> Path:
+    kit = write_kit(artefact, load_target("orin-nano-8"), tmp_path / "kits")
+    with tarfile.open(kit) as archive:
+        archive.extractall(tmp_path / "board", filter="data")
+    return tmp_path / "board" / "marker.orin-nano-8.fp32"
+
+
+def bare(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    tree = str(Path(__file__).resolve().parents[2])
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-c", BARE, tree, *words],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_kit_has_what_its_builder_needs(artefact: Path, unpacked: Path) -> None:
+    assert (unpacked / artefact.name).read_bytes() == artefact.read_bytes()
+    assert read_manifest(unpacked / artefact.name) == read_manifest(artefact)
+    told = json.loads((unpacked / "kit.json").read_text())
+    assert told["target"] == "orin-nano-8"
+    assert told["sha256"] == read_manifest(artefact).digests["artefact"]
+    assert not list(unpacked.glob("amfac_edge/**/networks"))
+    script = unpacked.parent / "every.py"
+    script.write_text(EVERY_MODULE)
+    done = bare(str(script), str(unpacked), cwd=unpacked)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_the_same_artefact_gives_the_same_bytes(artefact: Path, tmp_path: Path) -> None:
+    one, other = (write_kit(artefact, load_target("orin-nano-8"), tmp_path / name) for name in "ab")
+    assert one.name == "marker.orin-nano-8.fp32.kit.tar.gz"
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.skipif(not has_builder(RTX), reason="TensorRT-RTX is not installed: make rtx")
+def test_its_builder_builds_with_tensorrt_rtx_in_the_boards_place(tmp_path: Path, markers: ModuleType) -> None:
+    artefact = markers.write_artefact(tmp_path / "marker.rtx-4090.fp32.onnx", batch="1-4")
+    kit = write_kit(artefact, load_target("rtx-4090"), tmp_path)
+    with tarfile.open(kit) as archive:
+        archive.extractall(tmp_path / "board", filter="data")
+    folder = tmp_path / "board" / "marker.rtx-4090.fp32"
+    done = bare("build.py", "--flavour", "tensorrt-rtx", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    plan = Path(done.stdout.strip())
+    assert plan == folder / "marker.rtx-4090.fp32.rtx.plan"
+    assert read_plan_header(plan).compute_capabilities == ("8.9",)
+    assert read_manifest(plan).plan is not None
+
+
+def test_another_machine_is_told_so(unpacked: Path) -> None:
+    done = bare("build.py", cwd=unpacked)
+    assert done.returncode == 3
+    assert "this kit is for" in done.stderr
+    assert "Orin Nano" in done.stderr
+    assert not list(unpacked.glob("*.plan"))
+
+
+def test_a_kit_that_was_changed_is_not_built(unpacked: Path, artefact: Path) -> None:
+    (unpacked / artefact.name).write_bytes(artefact.read_bytes() + b"\0")
+    done = bare("build.py", "--anyway", cwd=unpacked)
+    assert done.returncode == 2
+    assert "its manifest says" in done.stderr
+    (unpacked / "kit.json").write_text('{"schema": "amfac-kit/1", "artefact": "../x.onnx", "target": "orin-nano-8"}')
+    assert "is no ONNX file of this folder" in bare("build.py", "--anyway", cwd=unpacked).stderr
+
+
+def test_an_artefact_without_its_manifest_makes_no_kit(artefact: Path, tmp_path: Path) -> None:
+    manifest_path(artefact).unlink()
+    with pytest.raises(ModelFileError, match="the manifest does not exist"):
+        write_kit(artefact, load_target("orin-nano-8"), tmp_path / "kits")
+
+
+def test_a_place_that_cannot_be_written_to(artefact: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="can't be written"):
+        write_kit(artefact, load_target("orin-nano-8"), tmp_path / "file")
