@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from amfac_edge.artefact import Examined, Verdict
+    from amfac_edge.artefact import Examined, Manifest, Verdict
 
 __all__ = ["report_on_file"]
 
@@ -63,7 +63,7 @@ def _lines(path: Path, examined: Examined) -> Iterator[str]:
     name = examined.header.engine_name
     if examined.manifest is not None:
         made = examined.manifest
-        model = f"{made.recipe.name}, {made.precision}, batch {made.batch}, made for {made.target}"
+        model = f"{made.recipe.name}, {made.precision}, batch {made.batch}, made for {_targets(made)}"
         yield from wrapped("  ", _clean(model))
     elif name is not None:
         yield from wrapped("  ", f'it calls itself "{name}": recipe, and the head of its ONNX\'s SHA-256')
@@ -81,6 +81,12 @@ def _lines(path: Path, examined: Examined) -> Iterator[str]:
         if check.cure and check.outcome is not Outcome.FITS:
             yield " " * len(head) + coloured(check.cure, "36")
     yield from section(f"{examined.verdict.sentence[0].upper()}{examined.verdict.sentence[1:]}.")[1:]
+
+
+def _targets(manifest: Manifest) -> str:
+    """The target, or all of them where one plan serves several cards."""
+    several = manifest.plan.settings.get("targets") if manifest.plan else None
+    return ", ".join(map(str, several)) if isinstance(several, list) and several else manifest.target
 
 
 def _next_step(path: Path, verdict: Verdict) -> str:

@@ -45,6 +45,15 @@ def test_a_plan_that_fits(path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert f"Next: amfac-info {path}" in err
 
 
+def test_a_plan_for_several_cards_names_them(
+    path: Path, made_plans: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = dataclasses.replace(made_plans.rtx_facts(), settings={"targets": ["rtx-3060", "rtx-4090"]})
+    made_plans.write(path, "rtx-3060", both, made_plans.rtx_plan())
+    assert doctor.main([str(path)]) == 0
+    assert "made for rtx-3060, rtx-4090\n" in capsys.readouterr().out
+
+
 def test_a_plan_of_another_release(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
