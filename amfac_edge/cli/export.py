@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amfac_edge.artefact import OPSETS, TENSORRT_8_OPSET, BatchRange, check_precision, manifest_path
+from amfac_edge.artefact import OPSETS, BatchRange, check_precision, manifest_path
 from amfac_edge.cameras import open_source
 from amfac_edge.cli.command import CommandParser, Steps, run_command
+from amfac_edge.cli.export_engines import engine_as_json, engine_lines
 from amfac_edge.errors import FrameError
 from amfac_edge.keypoints import crop_affines, warp_crops
 from amfac_edge.machine.this_machine import targets_for
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from amfac_edge.artefact import Manifest
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.declared.target import Target
     from amfac_edge.pipeline import Exported, Source
+    from amfac_edge.pipeline.engines import Engine
 
 __all__ = ["main"]
 
@@ -58,6 +59,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--opset", type=int, choices=OPSETS, default=OPSETS[0], help="17 is for TensorRT 8.6 (JetPack 6.0)"
     )
+    parser.add_argument("--workspace", type=int, metavar="MIB", help="TensorRT's scratch memory (the target's)")
     parser.add_argument("--raw-logits", action="store_true", help="also write the raw twin: image -> simcc_x, simcc_y")
     parser.add_argument("--parity-images", type=Path, metavar="DIR", help="real pictures for the parity check as well")
     parser.add_argument(
@@ -73,8 +75,10 @@ def _export(arguments: argparse.Namespace) -> int:
     batch = BatchRange.parse(arguments.batch) if arguments.batch else None
     check_precision(arguments.precision)
     from amfac_edge.pipeline import STAGES, ExportRequest, export_artefacts, read_source  # noqa: PLC0415 - loads torch
+    from amfac_edge.pipeline.engines import build_engine  # noqa: PLC0415 - as above
 
-    steps = Steps(1 + len(STAGES) * len(targets))
+    gpus = sum(target.kind != "cpu" for target in targets)
+    steps = Steps(1 + len(STAGES) * len(targets) + gpus)
     steps(f"reading {arguments.input}")
     source = read_source(arguments.input, recipe=arguments.recipe, key_map=arguments.key_map)
     for remark in source.remarks:
@@ -88,10 +92,17 @@ def _export(arguments: argparse.Namespace) -> int:
         crops=_crops(arguments.parity_images, source.recipe) if arguments.parity_images else [],
     )
     exported = export_artefacts(source, targets, request, stage=steps)
-    if arguments.json:
-        print(json.dumps({"artefacts": [_as_json(one) for one in exported]}))
+    engines: list[Engine | None] = []
     for one, target in zip(exported, targets, strict=True):
-        _report(one, target, source)
+        if target.kind != "cpu":
+            steps(f"{target.name}: the engine")
+        engine = build_engine(one.path, target, workspace_mib=arguments.workspace) if target.kind != "cpu" else None
+        engines.append(engine)
+    if arguments.json:
+        found = zip(exported, engines, strict=True)
+        print(json.dumps({"artefacts": [_as_json(one) | engine_as_json(engine) for one, engine in found]}))
+    for one, target, engine in zip(exported, targets, engines, strict=True):
+        _report(one, target, source, engine)
     return 0
 
 
@@ -126,7 +137,7 @@ def _as_json(exported: Exported) -> dict[str, object]:
     }
 
 
-def _report(exported: Exported, target: Target, source: Source) -> None:
+def _report(exported: Exported, target: Target, source: Source, engine: Engine | None) -> None:
     manifest, path = exported.manifest, exported.path
     parity = manifest.parity
     size = path.stat().st_size / 1e6
@@ -140,35 +151,18 @@ def _report(exported: Exported, target: Target, source: Source) -> None:
     )
     if source.trained is False:
         _say("  untrained weights: the joints that it finds mean nothing")
-    for line in _next_commands(exported, target):
+    for line in _next_commands(exported) if engine is None else engine_lines(exported, target, engine):
         _say(line)
 
 
-def _next_commands(exported: Exported, target: Target) -> list[str]:
+def _next_commands(exported: Exported) -> list[str]:
     path = exported.path
-    if target.kind == "cpu":
-        return [
-            "  next:",
-            f"    amfac-run --engine {path} --source photo.jpg --save joints.jpg",
-            f"    amfac-bench {path}",
-            f"    amfac-info {path}",
-        ]
-    tensorrt = "8.6 to 10.x" if exported.manifest.extra["opset"] <= TENSORRT_8_OPSET else "10.x"
-    plan = path.name.replace(f".{exported.manifest.precision}.", ".fp16.", 1).removesuffix(".onnx") + ".plan"
     return [
-        "  This version builds no TensorRT plans. The graph is in TensorRT's form; nobody has seen it run there.",
-        f"  next, on the {target.title} with TensorRT {tensorrt}:",
-        f"    trtexec --onnx={path.name} --fp16 --saveEngine={plan}{_trtexec_shapes(exported.manifest)}",
+        "  next:",
+        f"    amfac-run --engine {path} --source photo.jpg --save joints.jpg",
+        f"    amfac-bench {path}",
+        f"    amfac-info {path}",
     ]
-
-
-def _trtexec_shapes(manifest: Manifest) -> str:
-    """The optimisation profile in trtexec's words; nothing for a fixed batch."""
-    batch, crop = manifest.batch, manifest.recipe.crop
-    if batch.is_fixed:
-        return ""
-    sizes = {"min": batch.minimum, "opt": batch.optimum, "max": batch.maximum}
-    return "".join(f" --{name}Shapes=crops:{size}x{crop.height}x{crop.width}x3" for name, size in sizes.items())
 
 
 def _say(text: str) -> None:

@@ -55,8 +55,12 @@ class BuiltPlan:
 def plan_name(artefact: Path, flavour: str, targets: Sequence[Target]) -> str:
     """The file name of a plan: the artefact's, with the targets that it serves, and what kind of plan it is."""
     stem = artefact.name.removesuffix(".onnx")
-    if len(targets) > 1:
-        stem = stem.replace(f".{targets[0].name}.", f".{'+'.join(target.name for target in targets)}.", 1)
+    together = "+".join(target.name for target in targets)
+    for target in targets:
+        # The artefact has the name of the one that it was exported for.
+        if f".{target.name}." in f"{stem}.":
+            stem = f"{stem}.".replace(f".{target.name}.", f".{together}.", 1).removesuffix(".")
+            break
     return stem + _SUFFIX.get(flavour, ".plan")
 
 
@@ -197,7 +201,7 @@ def _described(
     )
     return dataclasses.replace(
         manifest,
-        target=targets[0].name,
+        target=manifest.target if manifest.target in {target.name for target in targets} else targets[0].name,
         digests={**digests, "onnx": manifest.digests["artefact"], "artefact": sha256_of(content)},
         versions={**manifest.versions, request.flavour: str(answer["version"])},
         plan=facts,

@@ -53,11 +53,14 @@ def test_json_on_stdout_and_the_rest_on_stderr(
     assert [made["target"] for made in artefacts] == ["cpu", "rtx-3060"]
     assert all((tmp_path / f"tiny.{made['target']}.fp32.onnx.json").exists() for made in artefacts)
     assert artefacts[0]["parity"]["crops"] == 9
-    assert "[1/9] reading" in err
-    assert "[9/9] rtx-3060: writing" in err
+    assert "[1/10] reading" in err
+    assert "[9/10] rtx-3060: writing" in err
+    assert "[10/10] rtx-3060: the engine" in err
+    assert artefacts[1]["kit"] == str(tmp_path / "tiny.rtx-3060.fp32.kit.tar.gz")
+    assert "kit" not in artefacts[0]
     assert f"amfac-run --engine {tmp_path / 'tiny.cpu.fp32.onnx'}" in err
     assert "--minShapes=crops:1x64x48x3 --optShapes=crops:4x64x48x3" in err
-    assert "nobody has seen it run there" in err
+    assert "nobody has seen it run" in err
     assert "untrained weights" in err
 
 

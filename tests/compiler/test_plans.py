@@ -97,4 +97,5 @@ def test_who_can_be_served(artefact: Path, tmp_path: Path) -> None:
 def test_names_tell_the_flavour() -> None:
     artefact = Path("model.rtx-3060.fp16.b1-8.onnx")
     assert plan_name(artefact, RTX, CARDS) == "model.rtx-3060+rtx-4090.fp16.b1-8.rtx.plan"
+    assert plan_name(Path("model.rtx-4090.onnx"), RTX, CARDS) == "model.rtx-3060+rtx-4090.rtx.plan"
     assert plan_name(artefact, TENSORRT, CARDS[:1]) == "model.rtx-3060.fp16.b1-8.plan"

@@ -1,0 +1,68 @@
+"""What an artefact for a GPU becomes: a plan where one can be built, a kit where not, both for RTX cards elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from amfac_edge.artefact import RTX, TENSORRT, Host, HostGpu
+from amfac_edge.compiler import has_builder
+from amfac_edge.declared.target import load_target
+from amfac_edge.pipeline import engines
+from amfac_edge.pipeline.engines import build_engine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+
+@pytest.fixture
+def artefact(tmp_path: Path, markers: ModuleType) -> Path:
+    path: Path = markers.write_artefact(tmp_path / "marker.rtx-4090.fp32.onnx", batch="1-4")
+    return path
+
+
+def having(monkeypatch: pytest.MonkeyPatch, *flavours: str) -> None:
+    monkeypatch.setattr(engines, "has_builder", lambda flavour: flavour in flavours)
+
+
+def test_without_a_builder_there_is_a_kit(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    having(monkeypatch)
+    engine = build_engine(artefact, load_target("rtx-4090"))
+    assert engine.plan is None
+    assert engine.kit == artefact.with_name("marker.rtx-4090.fp32.kit.tar.gz")
+    assert engine.kit.is_file()
+
+
+def test_a_board_elsewhere_gets_a_kit_whatever_is_installed(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    having(monkeypatch, RTX, TENSORRT)
+    engine = build_engine(artefact, load_target("orin-nano"))
+    assert (engine.plan, engine.kit is not None) == (None, True)
+
+
+@pytest.mark.skipif(not has_builder(RTX), reason="TensorRT-RTX is not installed: make rtx")
+def test_a_card_elsewhere_gets_both(artefact: Path) -> None:
+    engine = build_engine(artefact, load_target("rtx-4090"))
+    assert engine.kit is not None
+    assert engine.plan is not None
+    assert engine.plan.path == artefact.with_name("marker.rtx-4090.fp32.rtx.plan")
+
+
+def test_on_the_target_itself_its_own_tensorrt_builds(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = load_target("rtx-4090")
+    told: dict[str, Any] = {}
+
+    def plan(path: Path, targets: list[Any], out: Path, **options: Any) -> str:  # noqa: ANN401
+        told.update(options, path=path, targets=targets, out=out)
+        return "a plan"
+
+    having(monkeypatch, RTX, TENSORRT)
+    host = Host("linux", "x86_64", "rtx-4090", (HostGpu("8.9", "NVIDIA GeForce RTX 4090"),), {})
+    monkeypatch.setattr(engines, "this_host", lambda: host)
+    monkeypatch.setattr(engines, "plan_from_artefact", plan)
+    engine = build_engine(artefact, target, workspace_mib=77)
+    assert str(engine.plan) == "a plan"
+    assert engine.kit is None
+    assert told["flavour"] == TENSORRT
+    assert told["workspace_mib"] == 77
