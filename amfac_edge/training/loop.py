@@ -255,7 +255,8 @@ class _Keeper:
         facts = {"training": {name: record[name] for name in record if name != "seconds"} | {"seed": plan.seed}}
         save_checkpoint(plan.out / LAST, network, plan.recipe, trained=True, extra=facts)
         score = record.get(plan.metric) if plan.held_out is not None else None
-        if score is not None and (progress.best is None or score > progress.best):
+        # Of equal ones the later: early epochs may all have an AP of 0.
+        if score is not None and (progress.best is None or score >= progress.best):
             progress.best = score
             save_checkpoint(plan.out / BEST, network, plan.recipe, trained=True, extra=facts)
         write_journal(plan.out, self._settings | {"metric": plan.metric}, progress.history)
