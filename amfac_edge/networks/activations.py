@@ -62,8 +62,12 @@ def fused_activations(network: nn.Module, *, gates: Gates = "own", name: str = "
 
     def activations(images: NDArray[np.float32]) -> NDArray[np.float32]:
         seen: list[Tensor] = []
+
+        def keep(_pyramid: nn.Module, _stages: tuple[object, ...], fused: Tensor) -> None:
+            seen.append(fused)
+
         with torch.inference_mode(), contextlib.ExitStack() as hooks:
-            hooks.enter_context(pyramid.register_forward_hook(lambda _pyramid, _stages, fused: seen.append(fused)))
+            hooks.enter_context(pyramid.register_forward_hook(keep))
             for gate in pyramid.gates if gates != "own" else ():
                 hooks.enter_context(gate.register_forward_hook(_mean_gate if gates == "mean" else _open_gate))
             network(torch.from_numpy(images).to(device))
