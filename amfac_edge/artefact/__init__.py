@@ -10,6 +10,7 @@ from amfac_edge.artefact.manifest import (
     manifest_beside,
     manifest_from_metadata,
     manifest_path,
+    read_artefact,
     read_manifest,
 )
 from amfac_edge.artefact.plan_facts import RTX, TENSORRT, PlanFacts, ProfileRange
@@ -46,6 +47,7 @@ __all__ = [
     "manifest_path",
     "plan_header_of",
     "preflight",
+    "read_artefact",
     "read_manifest",
     "read_plan_header",
 ]

@@ -33,6 +33,7 @@ __all__ = [
     "manifest_from_json",
     "manifest_from_metadata",
     "manifest_path",
+    "read_artefact",
     "read_manifest",
 ]
 
@@ -239,6 +240,21 @@ def read_manifest(artefact: Path) -> Manifest:
     manifest = manifest_beside(artefact)
     check_digest(artefact, manifest, sha256_of(artefact) if artefact.is_file() else "no file")
     return manifest
+
+
+def read_artefact(artefact: Path) -> tuple[bytes, Manifest]:
+    """Read an artefact and its manifest; the bytes are those whose digest was checked, whatever becomes of the file.
+
+    Raises:
+        ModelFileError: as `read_manifest`.
+    """
+    manifest = manifest_beside(artefact)
+    try:
+        content = artefact.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{artefact}: can't be read: {error.strerror or error}", cure=_REEXPORT) from error
+    check_digest(artefact, manifest, sha256_of(content))
+    return content, manifest
 
 
 def manifest_beside(artefact: Path) -> Manifest:

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any, TextIO
 
-__all__ = ["CommandParser", "ProgressBar", "Steps", "run_command"]
+__all__ = ["CommandParser", "ProgressBar", "Steps", "run_command", "say_left_out"]
 
+_SHOWN_FAULTS = 5
 _INTERRUPTED, _PIPE_CLOSED, _TERMINATED = 130, 141, 143
 # Import names of the extras' packages: a room that forgot to look for one still ends in the command that installs it.
 _EXTRA_OF = {
@@ -216,6 +217,14 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def say_left_out(faults: Sequence[str]) -> None:
+    """Name the first few of what was left out of the data on stderr, and count the rest."""
+    for fault in faults[:_SHOWN_FAULTS]:
+        _say(f"left out: {fault}")
+    if len(faults) > _SHOWN_FAULTS:
+        _say(f"left out: {len(faults) - _SHOWN_FAULTS:,} more")
 
 
 class Steps:

@@ -27,7 +27,7 @@ from amfac_edge.accuracy import (
     score_people,
     write_curve,
 )
-from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
+from amfac_edge.cli.command import CommandParser, ProgressBar, run_command, say_left_out
 from amfac_edge.cli.evaluate_calibration import (
     add_calibration_options,
     calibrate,
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _GT = "gt"
-_SHOWN_FAULTS = 5
 _UNTRAINED = "untrained weights: this score means nothing"
 _EXAMPLES = """examples:
   amfac-eval model.cpu.fp32.onnx --data person_keypoints_val2017.json --images val2017
@@ -326,10 +325,7 @@ def _say_remarks(
     arguments: argparse.Namespace, results: list[_Result], people: PeopleSet, predictor: Predictor | None
 ) -> None:
     faults = dict.fromkeys(fault for result in results for fault in result.people.faults)
-    for fault in list(faults)[:_SHOWN_FAULTS]:
-        _say(f"left out: {fault}")
-    if len(faults) > _SHOWN_FAULTS:
-        _say(f"left out: {len(faults) - _SHOWN_FAULTS:,} more")
+    say_left_out(list(faults))
     if arguments.map_joints:
         bare = [n for k, n in enumerate(people.skeleton.joints) if not (people.keypoints[:, k, 2] > 0).any()]
         _say(f"joints that the data lack, not scored: {', '.join(bare) or 'none'}")

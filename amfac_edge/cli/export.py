@@ -94,10 +94,11 @@ def _export(arguments: argparse.Namespace) -> int:
     exported = export_artefacts(source, targets, request, stage=steps)
     engines: list[Engine | None] = []
     for one, target in zip(exported, targets, strict=True):
-        if target.kind != "cpu":
+        if target.kind == "cpu":
+            engines.append(None)
+        else:
             steps(f"{target.name}: the engine")
-        engine = build_engine(one.path, target, workspace_mib=arguments.workspace) if target.kind != "cpu" else None
-        engines.append(engine)
+            engines.append(build_engine(one.path, target, workspace_mib=arguments.workspace))
     if arguments.json:
         found = zip(exported, engines, strict=True)
         print(json.dumps({"artefacts": [_as_json(one) | engine_as_json(engine) for one, engine in found]}))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.accuracy import PROTOCOLS
-from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
+from amfac_edge.cli.command import CommandParser, ProgressBar, run_command, say_left_out
 from amfac_edge.datasets import generated_people, join_people, load_people
 from amfac_edge.declared.recipe import load_recipe, recipe_from_json
 from amfac_edge.errors import InputError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _GENERATED = re.compile(r"generated:(\d{1,7})(?::(\d{1,9}))?")
-_SHOWN_FAULTS = 5
 _EXAMPLES = """examples:
   amfac-train amfacpose-r18-256x256 --data person_keypoints_train2017.json --images train2017 \\
       --val person_keypoints_val2017.json --val-images val2017 --out runs/r18
@@ -215,11 +214,7 @@ def _say_what(recipe: Recipe, rule: OptimizationRule, people: PeopleSet, held_ou
         f"of {training.batch_size}, lr {rule.lr:g} ({rule.schedule})"
     )
     _say(f"scored on {held_out.name}: {int(held_out.labelled.sum()):,} people" if held_out else "not scored: no --val")
-    faults = people.faults + (held_out.faults if held_out else ())
-    for fault in faults[:_SHOWN_FAULTS]:
-        _say(f"left out: {fault}")
-    if len(faults) > _SHOWN_FAULTS:
-        _say(f"left out: {len(faults) - _SHOWN_FAULTS:,} more")
+    say_left_out(people.faults + (held_out.faults if held_out else ()))
 
 
 def _ending(out: Path, best: float | None, metric: str) -> str:

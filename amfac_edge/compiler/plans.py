@@ -15,15 +15,16 @@ from amfac_edge.artefact import (
     PlanFacts,
     ProfileRange,
     manifest_path,
-    read_manifest,
+    read_artefact,
     read_plan_header,
 )
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.compiler.building import BuildRequest
-from amfac_edge.errors import InputError, MachineError, ModelFileError
+from amfac_edge.errors import InputError, MachineError
 from amfac_edge.files import atomic_files, refuse_overwriting, sha256_of, writable_folder
+from amfac_edge.machine.packages import Packages
 from amfac_edge.machine.this_machine import read_machine
-from amfac_edge.sessions.host import this_host
+from amfac_edge.sessions.host import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +92,7 @@ def plan_from_artefact(
         OutputError: the place can't be written to.
     """
     capabilities = _capabilities(targets, flavour)
-    manifest = read_manifest(artefact)
+    graph, manifest = read_artefact(artefact)
     path = writable_folder(out) / plan_name(artefact, flavour, targets)
     refuse_overwriting([path, manifest_path(path)], [artefact, manifest_path(artefact)])
     request = BuildRequest(
@@ -102,11 +103,9 @@ def plan_from_artefact(
         half=manifest.precision != "fp32",
         workspace_mib=workspace_mib,
     )
-    # A copy: the file that is built is the one whose digest was checked, whatever becomes of the other meanwhile.
     with tempfile.TemporaryDirectory(prefix="amfac-build-") as scratch:
         source, built = Path(scratch) / artefact.name, Path(scratch) / "plan"
-        source.write_bytes(artefact.read_bytes())
-        _check_copy(source, artefact, manifest)
+        source.write_bytes(graph)
         try:
             answer = call_in_child(
                 "amfac_edge.compiler.building:build_in_child",
@@ -159,14 +158,10 @@ def _profile(manifest: Manifest) -> dict[str, tuple[tuple[int, ...], ...]]:
     }
 
 
-def _check_copy(copy: Path, artefact: Path, manifest: Manifest) -> None:
-    if sha256_of(copy) != manifest.digests["artefact"]:
-        raise ModelFileError(f"{artefact}: was replaced while it was read", cure="Export the model again.")
-
-
 def _machine_facts() -> dict[str, Any]:
     """The machine that TensorRT proper chose its kernels on; TensorRT-RTX builds for others, and asks none."""
-    machine, host = read_machine(), this_host()
+    machine = read_machine()
+    host = host_of(machine, Packages())
     gpu = host.gpus[0] if host.gpus else None
     clock = machine.jetson.gpu_clock if machine.jetson else None
     return {

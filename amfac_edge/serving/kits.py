@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import amfac_edge
-from amfac_edge.artefact import manifest_path, read_manifest
+from amfac_edge.artefact import manifest_path, read_artefact
 from amfac_edge.declared.library import declared_folder
-from amfac_edge.errors import ModelFileError
-from amfac_edge.files import json_bytes, refuse_overwriting, sha256_of, writable_folder, write_bytes
+from amfac_edge.files import json_bytes, refuse_overwriting, writable_folder, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from amfac_edge.artefact import Manifest
     from amfac_edge.declared.target import Target
 
 __all__ = ["KIT_FILE", "KIT_SCHEMA", "LEAN_ROOMS", "kit_name", "write_kit"]
@@ -72,25 +72,21 @@ def write_kit(artefact: Path, target: Target, out: Path) -> Path:
         ModelFileError: the artefact is damaged or has no manifest.
         OutputError: the place can't be written to.
     """
-    read_manifest(artefact)
+    content, manifest = read_artefact(artefact)
     path = writable_folder(out) / kit_name(artefact)
     refuse_overwriting([path], [artefact, manifest_path(artefact)])
     stem = path.name.removesuffix(".kit.tar.gz")
     stream = io.BytesIO()
     with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in _members(artefact, target):
+        for name, inside in _members(artefact, content, manifest, target):
             member = tarfile.TarInfo(f"{stem}/{name}")
-            member.size, member.mode = len(content), 0o644
-            archive.addfile(member, io.BytesIO(content))
+            member.size, member.mode = len(inside), 0o644
+            archive.addfile(member, io.BytesIO(inside))
     write_bytes(path, stream.getvalue())
     return path
 
 
-def _members(artefact: Path, target: Target) -> Iterator[tuple[str, bytes]]:
-    content, beside = artefact.read_bytes(), manifest_path(artefact).read_bytes()
-    manifest = read_manifest(artefact)
-    if sha256_of(content) != manifest.digests["artefact"]:
-        raise ModelFileError(f"{artefact}: was replaced while it was read", cure="Export the model again.")
+def _members(artefact: Path, content: bytes, manifest: Manifest, target: Target) -> Iterator[tuple[str, bytes]]:
     description = {
         "schema": KIT_SCHEMA,
         "artefact": artefact.name,
@@ -100,7 +96,8 @@ def _members(artefact: Path, target: Target) -> Iterator[tuple[str, bytes]]:
     }
     yield KIT_FILE, json_bytes(description)
     yield artefact.name, content
-    yield manifest_path(artefact).name, beside
+    # As it lies there, to the byte: a signature beside it is of these.
+    yield manifest_path(artefact).name, manifest_path(artefact).read_bytes()
     yield "build.py", _BUILD.encode()
     package = Path(amfac_edge.__file__).parent
     sources = [package / "__init__.py", *(package / "cli" / name for name in _LEAN_COMMANDS)]
