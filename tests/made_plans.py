@@ -79,7 +79,7 @@ def manifest(target: str, described: PlanFacts | None, content: bytes) -> Manife
         precision="fp16",
         input_kind="crops",
         batch=BatchRange(1, 4, 4),
-        recipe=RECIPE,
+        model=RECIPE,
         inputs=(TensorSpec("crops", "uint8", ("N", 256, 256, 3)),),
         outputs=(TensorSpec("keypoints", "float32", ("N", 17, 2)), TensorSpec("scores", "float32", ("N", 17))),
         digests={"checkpoint": "a" * 64, "onnx": "b" * 64, "timing_cache": "c" * 64, "artefact": sha256_of(content)},

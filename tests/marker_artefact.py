@@ -82,7 +82,7 @@ def _described(batch: BatchRange, people: int | str, joints: int, *, trained: bo
         precision="fp32",
         input_kind="crops",
         batch=batch,
-        recipe=dataclasses.replace(RECIPE, skeleton=skeleton),
+        model=dataclasses.replace(RECIPE, skeleton=skeleton),
         inputs=(TensorSpec("crops", "uint8", (people, HEIGHT, WIDTH, 3)),),
         outputs=(
             TensorSpec("keypoints", "float32", (people, joints, 2)),

@@ -1,5 +1,14 @@
 """What an artefact (ONNX or plan) says about itself: the manifest beside it and the metadata inside it."""
 
+from amfac_edge.artefact.detector_facts import (
+    BOXES_OUTPUT,
+    IMAGES_INPUT,
+    PERSON_SCORES_OUTPUT,
+    RTMDET,
+    YOLOX,
+    DetectorFacts,
+    not_a_pose_network,
+)
 from amfac_edge.artefact.examining import Examined, examine
 from amfac_edge.artefact.manifest import (
     BatchRange,
@@ -15,19 +24,24 @@ from amfac_edge.artefact.manifest import (
 )
 from amfac_edge.artefact.plan_facts import RTX, TENSORRT, PlanFacts, ProfileRange
 from amfac_edge.artefact.plan_header import PlanHeader, plan_header_of, read_plan_header
-from amfac_edge.artefact.precision import OPSETS, PRECISION, TENSORRT_8_OPSET, check_precision
+from amfac_edge.artefact.precision import FP16, FP32, OPSETS, TENSORRT_8_OPSET, chosen_precision
 from amfac_edge.artefact.preflight import preflight
 from amfac_edge.artefact.verdict import ONNXRUNTIME, Check, Host, HostGpu, Outcome, Verdict
 
 __all__ = [
+    "BOXES_OUTPUT",
+    "IMAGES_INPUT",
     "ONNXRUNTIME",
     "OPSETS",
-    "PRECISION",
+    "PERSON_SCORES_OUTPUT",
+    "RTMDET",
     "RTX",
     "TENSORRT",
     "TENSORRT_8_OPSET",
+    "YOLOX",
     "BatchRange",
     "Check",
+    "DetectorFacts",
     "Examined",
     "Host",
     "HostGpu",
@@ -40,11 +54,12 @@ __all__ = [
     "TensorSpec",
     "Verdict",
     "check_digest",
-    "check_precision",
+    "chosen_precision",
     "examine",
     "manifest_beside",
     "manifest_from_metadata",
     "manifest_path",
+    "not_a_pose_network",
     "plan_header_of",
     "preflight",
     "read_artefact",

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from amfac_edge.artefact.detector_facts import DetectorFacts, detector_facts_from_json, not_a_pose_network
 from amfac_edge.artefact.plan_facts import PlanFacts, read_plan_facts
 from amfac_edge.declared.reading import Table, reading
 from amfac_edge.declared.recipe import Recipe, recipe_from_json
@@ -18,10 +19,11 @@ from amfac_edge.files import file_bytes, json_bytes, json_value, sha256_of
 from amfac_edge.keypoints import SCORE_CALIBRATION_KEY, ScoreCalibration, score_calibration_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 __all__ = [
+    "METADATA_DETECTOR",
     "METADATA_RECIPE",
     "SCHEMA",
     "BatchRange",
@@ -38,10 +40,11 @@ __all__ = [
 ]
 
 SCHEMA = "amfac-manifest/1"
-METADATA_RECIPE = "amfac.recipe"
+METADATA_RECIPE, METADATA_DETECTOR = "amfac.recipe", "amfac.detector"
+_POSE, _DETECTOR = "pose", "detector"
 _METADATA_CALIBRATION = f"amfac.{SCORE_CALIBRATION_KEY}"
 _SIZE_LIMIT = 16 << 20
-_INPUT_KINDS = ("crops", "frame", "raw")
+_INPUT_KINDS = ("crops", "frame", "raw", "images")
 _REEXPORT = "Export the model again with amfac-export."
 
 
@@ -119,9 +122,10 @@ class Manifest:
     Attributes:
         target: the target's name ("cpu", "orin-nano-8", ...).
         precision: "fp32", "fp16" or "int8".
-        input_kind: "crops" (uint8 BGR), "frame" (uint8 BGR frame + affines) or "raw" (normalised RGB, logits out).
+        input_kind: "crops" (uint8 BGR), "frame" (uint8 BGR frame + affines) or "raw" (normalised RGB, logits out); a
+            detector takes "images" (uint8 BGR, letterboxed).
         batch: persons in one call.
-        recipe: of the model.
+        model: what the network is: the recipe of a pose model, or the facts of a detector.
         inputs: tensors in.
         outputs: tensors out.
         digests: SHA-256 in hex by name: "artefact" (the file itself), "checkpoint" or "source" (what it was made from),
@@ -139,7 +143,7 @@ class Manifest:
     precision: str
     input_kind: str
     batch: BatchRange
-    recipe: Recipe
+    model: Recipe | DetectorFacts
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -151,19 +155,34 @@ class Manifest:
     score_calibration: ScoreCalibration | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.model.name
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of a pose model.
+
+        Raises:
+            ModelFileError: it is a detector, which has none.
+        """
+        if isinstance(self.model, DetectorFacts):
+            raise not_a_pose_network(self.name)
+        return self.model
+
     def as_json(self) -> dict[str, Any]:
         """The manifest as a JSON object."""
         fields: dict[str, Any] = {
             "schema": SCHEMA,
+            "kind": _DETECTOR if isinstance(self.model, DetectorFacts) else _POSE,
             "target": self.target,
             "precision": self.precision,
             "input_kind": self.input_kind,
             "batch": str(self.batch),
-            "recipe": self.recipe.as_json(),
+            **self._model_json(),
             "inputs": [_tensor_json(tensor) for tensor in self.inputs],
             "outputs": [_tensor_json(tensor) for tensor in self.outputs],
-            "crop": _crop_sentence(self.recipe),
-            "score": _score_sentence(self.recipe, self.score_calibration),
             "digests": dict(self.digests),
             "versions": dict(self.versions),
             "parity": dict(self.parity),
@@ -186,14 +205,23 @@ class Manifest:
         rows = b",\n".join(b"    " + json.dumps(layer).encode() for layer in layers)
         return head + b',\n  "layers": [\n' + rows + b"\n  ]\n}\n"
 
+    def _model_json(self) -> dict[str, Any]:
+        """What the network is, and its conventions in sentences."""
+        if isinstance(self.model, DetectorFacts):
+            sentences = {"letterbox": self.model.letterbox_sentence(), "score": self.model.score_sentence()}
+            return {_DETECTOR: self.model.as_json(), **sentences}
+        score = _score_sentence(self.model, self.score_calibration)
+        return {"recipe": self.model.as_json(), "crop": _crop_sentence(self.model), "score": score}
+
     def metadata(self) -> dict[str, str]:
         """The same facts, less what only the finished file knows, as ONNX metadata (string to string)."""
+        model = {
+            f"amfac.{key}": fact if isinstance(fact, str) else json.dumps(fact)
+            for key, fact in self._model_json().items()
+        }
         facts = {
             "amfac.schema": SCHEMA,
-            METADATA_RECIPE: json.dumps(self.recipe.as_json()),
-            "amfac.skeleton": self.recipe.skeleton,
-            "amfac.crop": _crop_sentence(self.recipe),
-            "amfac.score": _score_sentence(self.recipe, self.score_calibration),
+            **model,
             "amfac.target": self.target,
             "amfac.precision": self.precision,
             "amfac.input_kind": self.input_kind,
@@ -201,6 +229,8 @@ class Manifest:
             "amfac.checkpoint_sha256": self.digests.get("checkpoint", self.digests.get("source", "")),
             "amfac.version": self.versions.get("amfac-edge", ""),
         }
+        if not isinstance(self.model, DetectorFacts):
+            facts["amfac.skeleton"] = self.model.skeleton
         if self.trained is not None:
             facts["amfac.trained"] = "true" if self.trained else "false"
         if self.score_calibration is not None:
@@ -308,17 +338,20 @@ def manifest_from_metadata(metadata: Mapping[str, str], *, where: str) -> Manife
     Raises:
         ModelFileError: the metadata are ours but faulty.
     """
-    if METADATA_RECIPE not in metadata:
+    key = METADATA_RECIPE if METADATA_RECIPE in metadata else METADATA_DETECTOR
+    if key not in metadata:
         return None
     _check_schema(metadata.get("amfac.schema"), where)
     try:
-        recipe = recipe_from_json(json.loads(metadata[METADATA_RECIPE]), where=f"{where}: {METADATA_RECIPE}")
+        read: Callable[..., Recipe | DetectorFacts] = (
+            recipe_from_json if key == METADATA_RECIPE else detector_facts_from_json
+        )
         return Manifest(
             target=metadata.get("amfac.target", "unknown"),
             precision=metadata.get("amfac.precision", "unknown"),
             input_kind=metadata.get("amfac.input_kind", "crops"),
             batch=BatchRange.parse(metadata.get("amfac.batch", "1")),
-            recipe=recipe,
+            model=read(json.loads(metadata[key]), where=f"{where}: {key}"),
             inputs=(),
             outputs=(),
             digests={"checkpoint": metadata.get("amfac.checkpoint_sha256", "")},
@@ -327,7 +360,7 @@ def manifest_from_metadata(metadata: Mapping[str, str], *, where: str) -> Manife
             score_calibration=_calibration(json.loads(metadata.get(_METADATA_CALIBRATION, "null")), where),
         )
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{where}: its metadata {METADATA_RECIPE} is not JSON: {error}", cure=_REEXPORT) from error
+        raise ModelFileError(f"{where}: its metadata {key} is not JSON: {error}", cure=_REEXPORT) from error
     except AmfacError as error:
         raise ModelFileError(error.problem, cure=_REEXPORT) from error
 
@@ -341,14 +374,19 @@ def _check_schema(schema: object, where: str) -> None:
 
 
 def _manifest(table: Table) -> Manifest:
-    table.ignore("schema", "crop", "score")
-    recipe_table = table.raw("recipe")
+    table.ignore("schema", "crop", "letterbox", "score")
+    is_detector = table.text("kind", default=_POSE, choices=(_POSE, _DETECTOR)) == _DETECTOR
+    model = (
+        detector_facts_from_json(table.raw(_DETECTOR), where=_DETECTOR)
+        if is_detector
+        else recipe_from_json(table.raw("recipe"), where="recipe")
+    )
     return Manifest(
         target=table.text("target"),
         precision=table.text("precision"),
         input_kind=table.text("input_kind", choices=_INPUT_KINDS),
         batch=BatchRange.parse(table.text("batch") or "1"),
-        recipe=recipe_from_json(recipe_table, where="recipe"),
+        model=model,
         inputs=tuple(_tensor(tensor) for tensor in table.tables("inputs")),
         outputs=tuple(_tensor(tensor) for tensor in table.tables("outputs")),
         digests=_texts(table.table("digests")),

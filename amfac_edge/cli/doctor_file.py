@@ -63,7 +63,7 @@ def _lines(path: Path, examined: Examined) -> Iterator[str]:
     name = examined.header.engine_name
     if examined.manifest is not None:
         made = examined.manifest
-        model = f"{made.recipe.name}, {made.precision}, batch {made.batch}, made for {_targets(made)}"
+        model = f"{made.name}, {made.precision}, batch {made.batch}, made for {_targets(made)}"
         yield from wrapped("  ", _clean(model))
     elif name is not None:
         yield from wrapped("  ", f'it calls itself "{name}": recipe, and the head of its ONNX\'s SHA-256')

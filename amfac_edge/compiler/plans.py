@@ -98,7 +98,7 @@ def plan_from_artefact(
     request = BuildRequest(
         flavour=flavour,
         compute_capabilities=capabilities,
-        engine_name=f"amfac/1 {manifest.recipe.name} {manifest.digests['artefact'][:_DIGEST_SHOWN]}",
+        engine_name=f"amfac/1 {manifest.name} {manifest.digests['artefact'][:_DIGEST_SHOWN]}",
         profile=_profile(manifest),
         half=manifest.precision != "fp32",
         workspace_mib=workspace_mib,

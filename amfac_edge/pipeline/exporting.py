@@ -179,7 +179,7 @@ def _write(model: ModelProto, path: Path, described: _Description, input_kind: s
         "precision": PRECISION,
         "input_kind": input_kind,
         "batch": described.batch,
-        "recipe": source.recipe,
+        "model": source.recipe,
         "inputs": tuple(_tensor(value) for value in model.graph.input),
         "outputs": tuple(_tensor(value) for value in model.graph.output),
         "versions": _versions(),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from amfac_edge.artefact import TensorSpec
+from amfac_edge.artefact import DetectorFacts, TensorSpec, not_a_pose_network
 from amfac_edge.errors import InputError, ModelFileError
 from amfac_edge.keypoints import skeleton
 
@@ -106,6 +106,8 @@ def check_contract(path: Path, manifest: Manifest, inputs: Sequence[TensorSpec],
     Raises:
         ModelFileError: another kind of input, or tensors that differ.
     """
+    if isinstance(manifest.model, DetectorFacts):
+        raise not_a_pose_network(str(path))
     if manifest.input_kind != "crops":
         raise ModelFileError(
             f'{path}: its input is of the kind "{manifest.input_kind}"; poses need an artefact that takes crops',
