@@ -7,14 +7,15 @@ into Cast, since TensorRT takes it nowhere else, and the whole of both parts is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper
 
 from amfac_edge.errors import ModelFileError
 from amfac_edge.graph.onnx_values import opset_of, shape_of
+from amfac_edge.graph.writing import GraphWriter
 from amfac_edge.keypoints import SCORE_MARGIN
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ __all__ = ["CROPS_INPUT", "KEYPOINTS_OUTPUT", "SCORES_OUTPUT", "crop_graph"]
 CROPS_INPUT = "crops"
 KEYPOINTS_OUTPUT = "keypoints"
 SCORES_OUTPUT = "scores"
-_PREFIX = "amfac/"
-# From these opsets on, the axes of a reduction are an input instead of an attribute.
-_AXES_INPUT_SINCE = {"ReduceSum": 13, "ReduceMax": 18}
+_PREFIX = GraphWriter.prefix
 
 
 def crop_graph(raw: ModelProto, recipe: Recipe, calibration: ScoreCalibration | None = None) -> ModelProto:
@@ -52,7 +51,7 @@ def crop_graph(raw: ModelProto, recipe: Recipe, calibration: ScoreCalibration | 
             f"{len(graph.input)} inputs and {len(graph.output)} outputs are not those of a raw SimCC graph",
             cure="It must take one image and give simcc_x and simcc_y.",
         )
-    writer = _Writer(opset_of(model))
+    writer = GraphWriter(opset_of(model))
     image = graph.input[0].name
     batch = shape_of(graph.input[0])[0]
     joints = shape_of(graph.output[0])[1]
@@ -71,45 +70,13 @@ def crop_graph(raw: ModelProto, recipe: Recipe, calibration: ScoreCalibration | 
     return model
 
 
-class _Writer:
-    """Makes nodes and constants with names of our own prefix."""
-
-    def __init__(self, opset: int) -> None:
-        self._opset = opset
-        self.constants: list[TensorProto] = []
-
-    def constant(self, name: str, value: np.ndarray) -> str:
-        self.constants.append(numpy_helper.from_array(value, _PREFIX + name))
-        return _PREFIX + name
-
-    def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:  # noqa: ANN401 - as ONNX has them
-        return helper.make_node(op, inputs, [output], name=_PREFIX + op.lower() + "/" + output, **attributes)
-
-    def reduce(self, op: str, source: str, output: str, *, keepdims: int) -> NodeProto:
-        """A reduction over the last axis of (N,K,bins)."""
-        if self._opset < _AXES_INPUT_SINCE[op]:
-            return self.node(op, [source], output, axes=[2], keepdims=keepdims)
-        axes = self.constant(f"axes/{output}", np.array([2], np.int64))
-        return self.node(op, [source, axes], output, keepdims=keepdims)
-
-
-def _before(writer: _Writer, image: str, recipe: Recipe) -> list[NodeProto]:
+def _before(writer: GraphWriter, image: str, recipe: Recipe) -> list[NodeProto]:
     mean, std = np.array(recipe.mean, np.float64), np.array(recipe.std, np.float64)
-    scale = writer.constant("scale", (1 / (255 * std)).astype(np.float32).reshape(1, 3, 1, 1))
-    shift = writer.constant("shift", (-mean / std).astype(np.float32).reshape(1, 3, 1, 1))
-    order = writer.constant("rgb", np.array([2, 1, 0], np.int64))
-    pixels, planes, rgb, scaled = (_PREFIX + name for name in ("pixels", "planes", "rgb_planes", "scaled"))
-    return [
-        writer.node("Cast", [CROPS_INPUT], pixels, to=TensorProto.FLOAT),
-        writer.node("Transpose", [pixels], planes, perm=[0, 3, 1, 2]),
-        writer.node("Gather", [planes, order], rgb, axis=1),
-        writer.node("Mul", [rgb, scale], scaled),
-        writer.node("Add", [scaled, shift], image),
-    ]
+    return writer.planes_from_pixels(CROPS_INPUT, image, scale=1 / (255 * std), shift=-mean / std, rgb=True)
 
 
 def _after(
-    writer: _Writer, logits: tuple[str, str], recipe: Recipe, calibration: ScoreCalibration | None
+    writer: GraphWriter, logits: tuple[str, str], recipe: Recipe, calibration: ScoreCalibration | None
 ) -> list[NodeProto]:
     """The argmax and softmax maximum of each axis; their centre in crop pixels; the smaller of the two maxima."""
     temperature = calibration.temperature if calibration else recipe.temperature
@@ -142,7 +109,7 @@ def _after(
     ]
 
 
-def _score(writer: _Writer, axes: list[str], calibration: ScoreCalibration | None) -> list[NodeProto]:
+def _score(writer: GraphWriter, axes: list[str], calibration: ScoreCalibration | None) -> list[NodeProto]:
     """The smaller of two scores (N,K), and its calibration: sigmoid(a (log s - log(1 - s)) + b)."""
     if calibration is None:
         return [writer.node("Min", axes, SCORES_OUTPUT)]
