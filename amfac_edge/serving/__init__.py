@@ -1,7 +1,9 @@
-"""What is carried to where a model shall run: board kits."""
+"""What is carried to where a model shall run: board kits, and plans that are built on a board over ssh."""
 
 from __future__ import annotations
 
+from amfac_edge.serving.boards import Board
 from amfac_edge.serving.kits import kit_name, write_kit
+from amfac_edge.serving.over_ssh import BroughtPlan, plan_over_ssh
 
-__all__ = ["kit_name", "write_kit"]
+__all__ = ["Board", "BroughtPlan", "kit_name", "plan_over_ssh", "write_kit"]
