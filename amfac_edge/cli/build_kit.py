@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import RTX, TENSORRT
+from amfac_edge.cli.build_options import add_build_options, build_options
 from amfac_edge.cli.command import CommandParser, run_command
 from amfac_edge.compiler import plan_from_artefact
 from amfac_edge.declared.reading import reading
@@ -40,9 +41,9 @@ def _parser(kit: Path) -> CommandParser:
     parser = CommandParser("build.py", "Build the TensorRT plan of this kit, here.")
     add = parser.add_argument
     add("--out", type=Path, default=kit, metavar="DIR", help="folder for the plan (default: the kit's)")
-    add("--workspace", type=int, metavar="MIB", help="the builder's scratch memory (default: the target's)")
     add("--flavour", choices=(TENSORRT, RTX), default=TENSORRT, help="the library (default: TensorRT proper)")
     add("--anyway", action="store_true", help="build although this machine is not the kit's target")
+    add_build_options(parser)
     return parser
 
 
@@ -51,9 +52,9 @@ def _build(arguments: argparse.Namespace, kit: Path) -> int:
     proper = arguments.flavour == TENSORRT
     if proper and not arguments.anyway:
         _check_machine(target)
-    workspace = arguments.workspace or (target.builder.workspace_mib if proper else None)
+    options = build_options(arguments)
     print(f"building for {target.title}; on a board this takes minutes", file=sys.stderr, flush=True)
-    built = plan_from_artefact(artefact, [target], arguments.out, flavour=arguments.flavour, workspace_mib=workspace)
+    built = plan_from_artefact(artefact, [target], arguments.out, flavour=arguments.flavour, options=options)
     for note in built.notes:
         print(f"  {note}", file=sys.stderr)
     print(built.path)

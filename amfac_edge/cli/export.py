@@ -11,6 +11,7 @@ import numpy as np
 
 from amfac_edge.artefact import OPSETS, BatchRange, check_precision, manifest_path
 from amfac_edge.cameras import open_source
+from amfac_edge.cli.build_options import add_build_options, build_options
 from amfac_edge.cli.command import CommandParser, Steps, run_command
 from amfac_edge.cli.export_engines import engine_as_json, engine_lines
 from amfac_edge.errors import FrameError
@@ -59,13 +60,13 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--opset", type=int, choices=OPSETS, default=OPSETS[0], help="17 is for TensorRT 8.6 (JetPack 6.0)"
     )
-    parser.add_argument("--workspace", type=int, metavar="MIB", help="TensorRT's scratch memory (the target's)")
     parser.add_argument("--raw-logits", action="store_true", help="also write the raw twin: image -> simcc_x, simcc_y")
     parser.add_argument("--parity-images", type=Path, metavar="DIR", help="real pictures for the parity check as well")
     parser.add_argument(
         "--out", type=Path, default=Path(), metavar="DIR", help="folder for the artefacts (default: here)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    add_build_options(parser)
     return parser
 
 
@@ -98,7 +99,7 @@ def _export(arguments: argparse.Namespace) -> int:
             engines.append(None)
         else:
             steps(f"{target.name}: the engine")
-            engines.append(build_engine(one.path, target, workspace_mib=arguments.workspace))
+            engines.append(build_engine(one.path, target, build_options(arguments)))
     if arguments.json:
         found = zip(exported, engines, strict=True)
         print(json.dumps({"artefacts": [_as_json(one) | engine_as_json(engine) for one, engine in found]}))

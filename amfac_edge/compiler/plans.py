@@ -20,6 +20,7 @@ from amfac_edge.artefact import (
 )
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.compiler.building import BuildRequest
+from amfac_edge.compiler.options import BuildOptions
 from amfac_edge.errors import InputError, MachineError
 from amfac_edge.files import atomic_files, refuse_overwriting, sha256_of, writable_folder
 from amfac_edge.machine.packages import Packages
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["BuiltPlan", "plan_from_artefact", "plan_name"]
 
 _SUFFIX = {RTX: ".rtx.plan"}
-_TIMEOUT_S = 900.0
+_DEFAULTS = BuildOptions()
 _DIGEST_SHOWN = 16
 
 
@@ -71,8 +72,7 @@ def plan_from_artefact(
     out: Path,
     *,
     flavour: str = RTX,
-    workspace_mib: int | None = None,
-    timeout_s: float = _TIMEOUT_S,
+    options: BuildOptions = _DEFAULTS,
 ) -> BuiltPlan:
     """Build the plan of an ONNX artefact in a child process and write it with its manifest.
 
@@ -82,8 +82,7 @@ def plan_from_artefact(
         out: folder for the plan.
         flavour: "tensorrt-rtx": builds without a GPU for the cards of `targets`. "tensorrt": builds for the GPU of this
             machine, which must be that of the one target.
-        workspace_mib: limit of the builder's scratch memory; None for the library's own.
-        timeout_s: after which a build is given up.
+        options: what else the build is told.
 
     Raises:
         InputError: targets that such a plan can't serve.
@@ -101,7 +100,7 @@ def plan_from_artefact(
         engine_name=f"amfac/1 {manifest.name} {manifest.digests['artefact'][:_DIGEST_SHOWN]}",
         profile=_profile(manifest),
         half=manifest.precision != "fp32",
-        workspace_mib=workspace_mib,
+        workspace_mib=_workspace(options, targets, flavour),
     )
     with tempfile.TemporaryDirectory(prefix="amfac-build-") as scratch:
         source, built = Path(scratch) / artefact.name, Path(scratch) / "plan"
@@ -109,7 +108,7 @@ def plan_from_artefact(
         try:
             answer = call_in_child(
                 "amfac_edge.compiler.building:build_in_child",
-                timeout_s=timeout_s,
+                timeout_s=options.seconds(flavour),
                 onnx=str(source),
                 plan=str(built),
                 request=dataclasses.asdict(request),
@@ -145,6 +144,10 @@ def _capabilities(targets: Sequence[Target], flavour: str) -> tuple[str, ...]:
         raise InputError("one TensorRT plan serves one target", cure="Build one after the other.")
     found = (target.gpu.compute_capability for target in targets if target.gpu is not None)
     return tuple(dict.fromkeys(found))
+
+
+def _workspace(options: BuildOptions, targets: Sequence[Target], flavour: str) -> int | None:
+    return options.workspace_mib or (None if flavour == RTX else targets[0].builder.workspace_mib)
 
 
 def _profile(manifest: Manifest) -> dict[str, tuple[tuple[int, ...], ...]]:

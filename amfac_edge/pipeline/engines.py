@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import RTX, TENSORRT
-from amfac_edge.compiler import has_builder, plan_from_artefact
+from amfac_edge.compiler import BuildOptions, has_builder, plan_from_artefact
 from amfac_edge.serving import write_kit
 from amfac_edge.sessions.host import this_host
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from amfac_edge.declared.target import Target
 
 __all__ = ["Engine", "build_engine"]
+
+_DEFAULTS = BuildOptions()
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Engine:
     kit: Path | None
 
 
-def build_engine(artefact: Path, target: Target, *, workspace_mib: int | None = None) -> Engine:
+def build_engine(artefact: Path, target: Target, options: BuildOptions = _DEFAULTS) -> Engine:
     """Build what can be built of an artefact for `target`, a board or a card, beside it.
 
     On the target itself, with TensorRT's bindings: its plan. Elsewhere a kit, and for RTX cards, where TensorRT-RTX is
@@ -41,16 +43,15 @@ def build_engine(artefact: Path, target: Target, *, workspace_mib: int | None = 
     Args:
         artefact: `.onnx` of amfac-export with its manifest.
         target: of the kind "jetson" or "rtx".
-        workspace_mib: limit of the builder's scratch memory; None for the target's.
+        options: what else a build is told.
 
     Raises:
         AmfacError: as `plan_from_artefact` and `write_kit`.
     """
-    workspace = workspace_mib or target.builder.workspace_mib
     if has_builder(TENSORRT) and this_host().target == target.name:
-        plan = plan_from_artefact(artefact, [target], artefact.parent, flavour=TENSORRT, workspace_mib=workspace)
+        plan = plan_from_artefact(artefact, [target], artefact.parent, flavour=TENSORRT, options=options)
         return Engine(plan, None)
     kit = write_kit(artefact, target, artefact.parent)
     if target.kind == "rtx" and has_builder(RTX):
-        return Engine(plan_from_artefact(artefact, [target], artefact.parent, flavour=RTX), kit)
+        return Engine(plan_from_artefact(artefact, [target], artefact.parent, flavour=RTX, options=options), kit)
     return Engine(None, kit)

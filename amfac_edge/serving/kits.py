@@ -34,8 +34,8 @@ LEAN_ROOMS = (
 """What a board needs of this package to build, run and measure; none of it imports torch or onnx."""
 
 _LEAN_COMMANDS = (
-    "__init__.py", "bench.py", "build_kit.py", "command.py", "doctor.py", "doctor_file.py", "info.py", "layout.py",
-    "run.py",
+    "__init__.py", "bench.py", "build_kit.py", "build_options.py", "command.py", "doctor.py", "doctor_file.py",
+    "info.py", "layout.py", "run.py",
 )  # fmt: skip
 _BUILD = '''"""Builds the plan of this kit on the machine that it is for: python3 build.py (--help tells more)."""
 

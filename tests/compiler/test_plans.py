@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amfac_edge.artefact import RTX, TENSORRT, manifest_path, read_manifest, read_plan_header
-from amfac_edge.compiler import has_builder, plan_from_artefact, plan_name
+from amfac_edge.compiler import BuildOptions, has_builder, plan_from_artefact, plan_name
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import AmfacError, InputError, MachineError, ModelFileError
 from amfac_edge.files import sha256_of
@@ -82,7 +82,7 @@ def test_an_artefact_that_was_replaced_is_not_built(artefact: Path, tmp_path: Pa
 
 def test_a_builder_that_takes_too_long_is_ended(artefact: Path, tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"tensorrt-rtx built no plan: no end after 0\.01 s"):
-        plan_from_artefact(artefact, CARDS[:1], tmp_path / "out", timeout_s=0.01)
+        plan_from_artefact(artefact, CARDS[:1], tmp_path / "out", options=BuildOptions(timeout_s=0.01))
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from amfac_edge.artefact import RTX, TENSORRT, Host, HostGpu
-from amfac_edge.compiler import has_builder
+from amfac_edge.compiler import BuildOptions, has_builder
 from amfac_edge.declared.target import load_target
 from amfac_edge.pipeline import engines
 from amfac_edge.pipeline.engines import build_engine
@@ -61,8 +61,8 @@ def test_on_the_target_itself_its_own_tensorrt_builds(artefact: Path, monkeypatc
     host = Host("linux", "x86_64", "rtx-4090", (HostGpu("8.9", "NVIDIA GeForce RTX 4090"),), {})
     monkeypatch.setattr(engines, "this_host", lambda: host)
     monkeypatch.setattr(engines, "plan_from_artefact", plan)
-    engine = build_engine(artefact, target, workspace_mib=77)
+    engine = build_engine(artefact, target, BuildOptions(workspace_mib=77))
     assert str(engine.plan) == "a plan"
     assert engine.kit is None
     assert told["flavour"] == TENSORRT
-    assert told["workspace_mib"] == 77
+    assert told["options"].workspace_mib == 77
