@@ -48,6 +48,14 @@ class GraphWriter:
         axes = self.constant(f"axes/{output}", np.array([2], np.int64))
         return self.node(op, [source, axes], output, keepdims=keepdims)
 
+    def columns(self, source: str, output: str, start: int, end: int) -> list[NodeProto]:
+        """Columns [start, end) of the last axis of (N,A,columns)."""
+        places = [
+            self.constant(f"columns/{name}/{place}", np.array([place], np.int64))
+            for name, place in ((f"{output}/first", start), (f"{output}/last", end), (f"{output}/axis", 2))
+        ]
+        return [self.node("Slice", [source, *places], output)]
+
     def planes_from_pixels(
         self, pixels: str, image: str, *, scale: NDArray[np.float64], shift: NDArray[np.float64], rgb: bool
     ) -> list[NodeProto]:
