@@ -11,9 +11,9 @@ import numpy as np
 
 from amfac_edge.artefact import OPSETS, BatchRange, check_precision, manifest_path
 from amfac_edge.cameras import open_source
-from amfac_edge.cli.build_options import add_build_options, build_options
+from amfac_edge.cli.build_options import add_build_options, build_options, build_words
 from amfac_edge.cli.command import CommandParser, Steps, run_command
-from amfac_edge.cli.export_engines import engine_as_json, engine_lines
+from amfac_edge.cli.export_engines import add_board_options, board_of, engine_as_json, engine_lines
 from amfac_edge.errors import FrameError
 from amfac_edge.keypoints import crop_affines, warp_crops
 from amfac_edge.machine.this_machine import targets_for
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from amfac_edge.declared.target import Target
     from amfac_edge.pipeline import Exported, Source
     from amfac_edge.pipeline.engines import Engine
+    from amfac_edge.serving import Board
 
 __all__ = ["main"]
 
@@ -35,6 +36,7 @@ _MOST_PICTURES = 32
 _EXAMPLES = """examples:
   amfac-export model.pth --target cpu
   amfac-export model.pth --target cpu,orin-nano --out artefacts
+  amfac-export model.pth --target orin-nano --on user@board    (builds there, over ssh)
   amfac-export rtmpose-s.onnx --target cpu            (any network with simcc_x and simcc_y)
   amfac-export author.pth --recipe mine.toml --key-map renames.toml --target cpu
 """
@@ -67,6 +69,7 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     add_build_options(parser)
+    add_board_options(parser)
     return parser
 
 
@@ -75,8 +78,8 @@ def _export(arguments: argparse.Namespace) -> int:
     targets = targets_for(arguments.target)
     batch = BatchRange.parse(arguments.batch) if arguments.batch else None
     check_precision(arguments.precision)
+    board = board_of(arguments, targets)
     from amfac_edge.pipeline import STAGES, ExportRequest, export_artefacts, read_source  # noqa: PLC0415 - loads torch
-    from amfac_edge.pipeline.engines import build_engine  # noqa: PLC0415 - as above
 
     gpus = sum(target.kind != "cpu" for target in targets)
     steps = Steps(1 + len(STAGES) * len(targets) + gpus)
@@ -99,13 +102,22 @@ def _export(arguments: argparse.Namespace) -> int:
             engines.append(None)
         else:
             steps(f"{target.name}: the engine")
-            engines.append(build_engine(one.path, target, build_options(arguments)))
+            engines.append(_engine(one.path, target, board, arguments))
     if arguments.json:
         found = zip(exported, engines, strict=True)
         print(json.dumps({"artefacts": [_as_json(one) | engine_as_json(engine) for one, engine in found]}))
     for one, target, engine in zip(exported, targets, engines, strict=True):
         _report(one, target, source, engine)
     return 0
+
+
+def _engine(artefact: Path, target: Target, board: Board | None, arguments: argparse.Namespace) -> Engine:
+    from amfac_edge.pipeline.engines import build_engine, build_engine_on_board  # noqa: PLC0415 - loads torch
+
+    if board is None:
+        return build_engine(artefact, target, build_options(arguments))
+    words = build_words(arguments)
+    return build_engine_on_board(artefact, target, board, words, say=lambda line: _say(f"      {line}"))
 
 
 def _crops(folder: Path, recipe: Recipe) -> list[NDArray[np.uint8]]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amfac_edge.artefact import RTX, TENSORRT_8_OPSET, manifest_path
+from amfac_edge.artefact import FP16, RTX, TENSORRT_8_OPSET, manifest_path
+from amfac_edge.errors import InputError
+from amfac_edge.serving import Board, check_board
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import argparse
+    from collections.abc import Iterator, Sequence
 
     from amfac_edge.artefact import Manifest
     from amfac_edge.compiler import BuiltPlan
@@ -15,7 +18,34 @@ if TYPE_CHECKING:
     from amfac_edge.pipeline import Exported
     from amfac_edge.pipeline.engines import Engine
 
-__all__ = ["engine_as_json", "engine_lines"]
+__all__ = ["add_board_options", "board_of", "engine_as_json", "engine_lines"]
+
+
+def add_board_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the options that `board_of` reads."""
+    group = parser.add_argument_group("building on the board, over ssh")
+    group.add_argument("--on", metavar="USER@HOST[:PORT]", help="build there what would be a kit, and bring the plan")
+    group.add_argument("--remote-python", default="python3", metavar="PATH", help="the Python there (python3)")
+
+
+def board_of(arguments: argparse.Namespace, targets: Sequence[Target]) -> Board | None:
+    """The board that was asked for, after a look whether a build could begin there; None where none was.
+
+    Raises:
+        InputError: it is no place that ssh reaches, or not exactly one of the targets is a board or a card.
+        MachineError: it isn't reached, or has no Python for a build.
+    """
+    if arguments.on is None:
+        return None
+    board = Board.parse(arguments.on, python=arguments.remote_python)
+    names = [target.name for target in targets if target.kind != "cpu"]
+    if len(names) != 1:
+        raise InputError(
+            f"--on {board} builds for one board or card; --target names {', '.join(names) or 'none'}",
+            cure="Name the one that the board is; run the command again for another board.",
+        )
+    check_board(board)
+    return board
 
 
 def engine_as_json(engine: Engine | None) -> dict[str, object]:
@@ -27,6 +57,8 @@ def engine_as_json(engine: Engine | None) -> dict[str, object]:
         "plan": str(plan.path) if plan else None,
         "plan_sha256": plan.manifest.digests["artefact"] if plan else None,
         "kit": str(engine.kit) if engine.kit else None,
+        "board": str(engine.board) if engine.board else None,
+        "beside": [str(path) for path in engine.beside],
     }
 
 
@@ -34,6 +66,7 @@ def engine_lines(exported: Exported, target: Target, engine: Engine) -> Iterator
     """What was built, and what to do next, in lines."""
     if engine.plan is not None:
         yield from _plan_lines(engine.plan, target)
+        yield from _board_lines(engine.plan, engine)
     elif target.kind == "rtx":
         yield "  no plan: where TensorRT-RTX is installed, one is built here, without a GPU:"
         yield '    pip install "amfac-edge[rtx]"'
@@ -56,6 +89,16 @@ def _plan_lines(plan: BuiltPlan, target: Target) -> Iterator[str]:
     yield f"    amfac-doctor {plan.path}"
 
 
+def _board_lines(plan: BuiltPlan, engine: Engine) -> Iterator[str]:
+    if engine.board is None:
+        return
+    facts = plan.manifest.plan
+    on = ", ".join(each for each in ((facts.gpu_name, facts.power_mode) if facts else ()) if each)
+    yield f"    built on {engine.board}{f' ({on})' if on else ''}"
+    for path in engine.beside:
+        yield f"    {path}"
+
+
 def _kit_lines(exported: Exported, target: Target, engine: Engine) -> Iterator[str]:
     assert engine.kit is not None
     folder = engine.kit.name.removesuffix(".kit.tar.gz")
@@ -64,13 +107,15 @@ def _kit_lines(exported: Exported, target: Target, engine: Engine) -> Iterator[s
     yield "    Right by construction: nobody has seen it run there. There, with its own TensorRT and NumPy:"
     yield f"      tar xzf {engine.kit.name} && python3 {folder}/build.py"
     yield f"    or, without this package, with TensorRT {tensorrt}:"
-    plan = folder.replace(".fp32", ".fp16", 1)
-    yield f"      trtexec --onnx={exported.path.name} --saveEngine={plan}.plan{_trtexec_options(exported.manifest)}"
+    options = _trtexec_options(exported.manifest)
+    yield f"      trtexec --onnx={exported.path.name} --saveEngine={folder}.plan{options}"
 
 
 def _trtexec_options(manifest: Manifest) -> str:
     """Precision and optimisation profile in trtexec's words."""
-    half = " --fp16" if manifest.precision == "fp32" else ""
+    half = ""
+    if manifest.precision == FP16:
+        half = " --fp16" if manifest.extra["opset"] <= TENSORRT_8_OPSET else " --stronglyTyped"
     batch, crop = manifest.batch, manifest.recipe.crop
     if batch.is_fixed:
         return half

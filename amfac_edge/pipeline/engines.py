@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import RTX, TENSORRT
 from amfac_edge.compiler import BuildOptions, has_builder, plan_from_artefact
-from amfac_edge.serving import write_kit
+from amfac_edge.serving import plan_over_ssh, write_kit
 from amfac_edge.sessions.host import this_host
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from amfac_edge.compiler import BuiltPlan
     from amfac_edge.declared.target import Target
+    from amfac_edge.serving import Board
 
-__all__ = ["Engine", "build_engine"]
+__all__ = ["Engine", "build_engine", "build_engine_on_board"]
 
 _DEFAULTS = BuildOptions()
 
@@ -26,12 +28,16 @@ class Engine:
     """What an artefact for a GPU became.
 
     Attributes:
-        plan: built here; None where nothing here builds for the target.
+        plan: built here, or on `board`; None where nothing here builds for the target.
         kit: builds a plan of TensorRT proper on the target; None where `plan` is one already.
+        board: that built the plan over ssh.
+        beside: what else it sent: the build's log, layer information, measurements.
     """
 
     plan: BuiltPlan | None
     kit: Path | None
+    board: Board | None = None
+    beside: tuple[Path, ...] = ()
 
 
 def build_engine(artefact: Path, target: Target, options: BuildOptions = _DEFAULTS) -> Engine:
@@ -55,3 +61,22 @@ def build_engine(artefact: Path, target: Target, options: BuildOptions = _DEFAUL
     if target.kind == "rtx" and has_builder(RTX):
         return Engine(plan_from_artefact(artefact, [target], artefact.parent, flavour=RTX, options=options), kit)
     return Engine(None, kit)
+
+
+def build_engine_on_board(
+    artefact: Path, target: Target, board: Board, words: Sequence[str], *, say: Callable[[str], None]
+) -> Engine:
+    """Build the plan of an artefact on a board over ssh, and bring it here, beside the artefact.
+
+    Args:
+        artefact: `.onnx` of amfac-export with its manifest.
+        target: what the board is.
+        board: where ssh reaches it.
+        words: for build.py there.
+        say: called with each line of progress.
+
+    Raises:
+        AmfacError: as `plan_over_ssh`.
+    """
+    brought = plan_over_ssh(artefact, target, board, build_arguments=words, say=say)
+    return Engine(brought.plan, None, board, brought.beside)

@@ -1,9 +1,9 @@
 """The end of `over_ssh` that runs on the board: it is sent there as source, so it needs Python's own library alone.
 
-Standard input brings one line of JSON (a `size` in bytes, the `arguments` of build.py) and a kit of that size, and
-stays open for as long as somebody waits for the plan: when it ends, the build is ended and the folder removed. Standard
-output gives frames, each a line of `FRAME` and a JSON object: `step` that begins, `said` by build.py, `failed`, `files`
-(after which the content of each follows) and, as the last one, `removed`.
+Standard input brings one line of JSON (a `size` in bytes, the `arguments` of build.py) and a kit of that size, 0 where
+it is only asked if a build could begin. It stays open for as long as somebody waits for the plan; when it ends, the
+build is ended and the folder removed. Standard output gives frames, each a line of `FRAME` and a JSON object: `step`
+that begins, `said` by build.py, `failed`, `files` (after which the content of each follows) and, at last, `removed`.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ def serve(commands: BinaryIO, answers: BinaryIO) -> None:
 
 def _work(folder: Path, commands: BinaryIO, answers: BinaryIO) -> None:
     request = json.loads(commands.readline())
+    if not request["size"]:  # only asked whether it could begin
+        return
     kit = _unpacked(_received(commands, request["size"], folder), folder)
     _tell(answers, step="building")
     out = folder / "out"

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BroughtPlan", "plan_over_ssh"]
 
-_TIMEOUT_S = 3600.0
+# Longer than any build: the library has a limit of its own there, and ssh gives up a dead connection in a minute.
+_TIMEOUT_S = 10_800.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,6 @@ def plan_over_ssh(
     target: Target,
     board: Board,
     *,
-    workspace_mib: int | None = None,
     build_arguments: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
     timeout_s: float = _TIMEOUT_S,
@@ -59,8 +59,8 @@ def plan_over_ssh(
         artefact: `.onnx` of amfac-export with its manifest.
         target: what the board is; build.py there refuses another one.
         board: where ssh reaches it, with a key that needs no question.
-        workspace_mib: limit of the builder's scratch memory; None for the target's.
-        build_arguments: further words for build.py there (`--anyway`, `--flavour tensorrt-rtx`: tests have no board).
+        build_arguments: words for build.py there: `--workspace`, ...; tests, which have no board, say `--anyway`, or
+            `--flavour tensorrt-rtx`.
         say: called with each line of progress.
         timeout_s: after which the build is given up.
 
@@ -71,14 +71,13 @@ def plan_over_ssh(
         OutputError: the place can't be written to.
     """
     sent = read_manifest(artefact)
-    workspace = ("--workspace", str(workspace_mib)) if workspace_mib else ()
     with tempfile.TemporaryDirectory(prefix="amfac-on-") as scratch:
         kit = write_kit(artefact, target, Path(scratch) / "kit")
         received = Path(scratch) / "received"
         received.mkdir()
         size = kit.stat().st_size / 1e6
         say(f"{kit.name} ({size:.1f} MB) goes to {board}")
-        names = run_on_board(board, kit, (*workspace, *build_arguments), received, say=say, timeout_s=timeout_s)
+        names = run_on_board(board, kit, build_arguments, received, say=say, timeout_s=timeout_s)
         plan, manifest = _verified(received, names, sent, board)
         return _written(plan, manifest, names, artefact, board)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.serving.boards import Board
 
-__all__ = ["run_on_board"]
+__all__ = ["check_board", "run_on_board"]
 
 _OPTIONS = (
     "-T", "-a", "-x",
@@ -76,10 +76,8 @@ def run_on_board(
         AmfacError: what build.py there refuses.
         OutputError: `received` can't be written to.
     """
-    program = Path(on_board.__file__).read_bytes()
-    request = json.dumps({"size": kit.stat().st_size, "arguments": list(arguments)}).encode() + b"\n"
-    with _Connection(board, len(program), timeout_s) as connection:
-        connection.send(program + request, kit)
+    with _Connection(board, timeout_s) as connection:
+        connection.send(kit, arguments)
         names: tuple[str, ...] | None = None
         failure: Exception | None = None
         for frame in connection.frames():
@@ -98,6 +96,22 @@ def run_on_board(
     return names
 
 
+def check_board(board: Board, *, timeout_s: float = 60.0) -> None:
+    """Connect to a board and see that a build could begin there; before anybody works on what shall be built.
+
+    Raises:
+        MachineError: no connection, no Python there, or no place for temporary files.
+    """
+    with _Connection(board, timeout_s) as connection:
+        connection.send(None, ())
+        for frame in connection.frames():
+            if "failed" in frame:
+                raise board_failure(board, frame["failed"], None)
+            if "removed" in frame:
+                return
+        raise connection.failure()
+
+
 def _printable(line: str) -> str:
     """A line of the board without what a terminal would obey."""
     return "".join(letter if letter.isprintable() else " " for letter in line).rstrip()
@@ -106,13 +120,14 @@ def _printable(line: str) -> str:
 class _Connection:
     """A running ssh; leaving the block ends it, and gives the board the time to clean up."""
 
-    def __init__(self, board: Board, program_size: int, timeout_s: float) -> None:
+    def __init__(self, board: Board, timeout_s: float) -> None:
         ssh = shutil.which("ssh")
         if ssh is None:
             raise MachineError(
                 "building on a board needs ssh, which is not here", cure="sudo apt install openssh-client"
             )
-        bootstrap = _BOOTSTRAP.format(floor=_FLOOR, too_old=TOO_OLD, size=program_size)
+        self._program = Path(on_board.__file__).read_bytes()
+        bootstrap = _BOOTSTRAP.format(floor=_FLOOR, too_old=TOO_OLD, size=len(self._program))
         command = f"exec {shlex.quote(board.python)} -c {shlex.quote(bootstrap)}"
         self._board, self._timeout_s = board, timeout_s
         self._timed_out = False
@@ -168,13 +183,15 @@ class _Connection:
         assert self._process.stdout is not None
         return self._process.stdout
 
-    def send(self, head: bytes, kit: Path) -> None:
-        """Begin to send `head` and the file `kit`; the input stays open after them."""
+    def send(self, kit: Path | None, arguments: Sequence[str]) -> None:
+        """Begin to send `on_board`, what it shall do, and the kit; the input stays open after them."""
+        size = kit.stat().st_size if kit else 0
+        request = json.dumps({"size": size, "arguments": list(arguments)}).encode() + b"\n"
 
         def write() -> None:
             # Around Python's buffer, which another thread couldn't close meanwhile. Whoever reads sees what went wrong.
-            with contextlib.suppress(OSError), kit.open("rb") as file:
-                block = memoryview(head)
+            with contextlib.suppress(OSError), (kit or Path(os.devnull)).open("rb") as file:
+                block = memoryview(self._program + request)
                 while block:
                     block = block[os.write(self._input.fileno(), block) :] or memoryview(file.read(_BLOCK))
             self._sent.set()
