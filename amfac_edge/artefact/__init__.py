@@ -30,6 +30,8 @@ from amfac_edge.artefact.verdict import ONNXRUNTIME, Check, Host, HostGpu, Outco
 
 __all__ = [
     "BOXES_OUTPUT",
+    "FP16",
+    "FP32",
     "IMAGES_INPUT",
     "ONNXRUNTIME",
     "OPSETS",

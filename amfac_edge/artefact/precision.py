@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from amfac_edge.errors import InputError
 
-__all__ = ["OPSETS", "PRECISION", "TENSORRT_8_OPSET", "check_precision"]
+if TYPE_CHECKING:
+    from amfac_edge.declared.target import Target
 
-PRECISION = "fp32"
+__all__ = ["FP16", "FP32", "OPSETS", "TENSORRT_8_OPSET", "chosen_precision"]
+
+FP32, FP16 = "fp32", "fp16"
 # TensorRT 10 and later read opset 19; 8.6 reads 17 at most. Not 20: its GridSample is read wrongly by older parsers.
 TENSORRT_8_OPSET = 17
 OPSETS = (19, TENSORRT_8_OPSET)
-_CURES = {
-    "fp16": "TensorRT 8.6 to 10.x builds FP16 from the FP32 graph: trtexec --onnx=FILE --fp16 --saveEngine=FILE.plan",
-}
 
 
-def check_precision(precision: str | None) -> None:
-    """Refuse a precision that this version can't write.
+def chosen_precision(asked: str | None, target: Target) -> str:
+    """The precision of an artefact for `target`: what was asked for, or the target's own.
 
     Raises:
-        InputError: another one than "fp32" (or None, which means it).
+        InputError: one that this version can't write, or that gives nothing on this target.
     """
-    if precision not in (None, PRECISION):
+    precision = asked or target.default_precision
+    if precision not in (FP32, FP16):
         raise InputError(
-            f"precision {precision} is not in this version, which writes FP32 graphs",
-            cure=_CURES.get(str(precision), "Give --precision fp32, or leave it out."),
+            f"precision {precision} is not in this version, which writes FP32 and FP16 graphs",
+            cure="Give --precision fp16 or fp32, or leave it out.",
         )
+    if precision == FP16 and target.kind == "cpu":
+        raise InputError(
+            f"{target.name}: ONNX Runtime computes float16 in float32 on a CPU, so FP16 gains nothing there",
+            cure="Leave --precision out: each target then has its own.",
+        )
+    return precision

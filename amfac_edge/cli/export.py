@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amfac_edge.artefact import OPSETS, BatchRange, check_precision, manifest_path
+from amfac_edge.artefact import OPSETS, BatchRange, chosen_precision, manifest_path
 from amfac_edge.cameras import open_source
 from amfac_edge.cli.build_options import add_build_options, build_options, build_words
 from amfac_edge.cli.command import CommandParser, Steps, run_command
@@ -55,7 +56,11 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--recipe", metavar="R", help="name or TOML, where the file doesn't tell its recipe")
     parser.add_argument("--key-map", type=Path, metavar="TOML", help="renames an author's checkpoint keys")
-    parser.add_argument("--precision", choices=("fp32", "fp16", "int8", "auto"), help="this version writes fp32")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "int8", "auto"),
+        help="fp32 or fp16 (default: fp32 for cpu, fp16 for GPUs)",
+    )
     parser.add_argument(
         "--batch", metavar="N", help="persons in a call: N, MIN-MAX or MIN:OPT:MAX (default: the target's)"
     )
@@ -77,24 +82,26 @@ def _export(arguments: argparse.Namespace) -> int:
     # What can be refused cheaply is refused before torch is loaded.
     targets = targets_for(arguments.target)
     batch = BatchRange.parse(arguments.batch) if arguments.batch else None
-    check_precision(arguments.precision)
+    for target in targets:
+        chosen_precision(arguments.precision, target)
     board = board_of(arguments, targets)
-    from amfac_edge.pipeline import STAGES, ExportRequest, export_artefacts, read_source  # noqa: PLC0415 - loads torch
+    from amfac_edge.pipeline import ExportRequest, export_artefacts, read_source, stage_count  # noqa: PLC0415 - loads torch
 
-    gpus = sum(target.kind != "cpu" for target in targets)
-    steps = Steps(1 + len(STAGES) * len(targets) + gpus)
-    steps(f"reading {arguments.input}")
-    source = read_source(arguments.input, recipe=arguments.recipe, key_map=arguments.key_map)
-    for remark in source.remarks:
-        _say(f"      {remark}")
     request = ExportRequest(
         out=arguments.out,
         precision=arguments.precision,
         batch=batch,
         opset=arguments.opset,
         raw_logits=arguments.raw_logits,
-        crops=_crops(arguments.parity_images, source.recipe) if arguments.parity_images else [],
     )
+    gpus = sum(target.kind != "cpu" for target in targets)
+    steps = Steps(1 + stage_count(targets, request) + gpus)
+    steps(f"reading {arguments.input}")
+    source = read_source(arguments.input, recipe=arguments.recipe, key_map=arguments.key_map)
+    for remark in source.remarks:
+        _say(f"      {remark}")
+    if arguments.parity_images:
+        request = dataclasses.replace(request, crops=_crops(arguments.parity_images, source.recipe))
     exported = export_artefacts(source, targets, request, stage=steps)
     engines: list[Engine | None] = []
     for one, target in zip(exported, targets, strict=True):

@@ -39,6 +39,11 @@ def raw_simcc_graph(model: ModelProto, *, where: str) -> ModelProto:
     if not (len(images) == 1 and len(shape_of(images[0])) == _IMAGE_AXES and _is_float32(images[0])):
         shown = ", ".join(f"{value.name} {list(shape_of(value))}" for value in images)
         raise ModelFileError(f"{where}: its inputs ({shown}) are not one float32 image (N,3,H,W)", cure=_CURE)
+    if any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer):
+        raise ModelFileError(
+            f"{where}: it is in float16 already",
+            cure="Give the float32 graph: --precision fp16 converts it, and checks it.",
+        )
     outputs = _logits(model, images[0], where)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

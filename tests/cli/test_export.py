@@ -51,15 +51,15 @@ def test_json_on_stdout_and_the_rest_on_stderr(
     out, err = capsys.readouterr()
     artefacts = json.loads(out)["artefacts"]
     assert [made["target"] for made in artefacts] == ["cpu", "rtx-3060"]
-    assert all((tmp_path / f"tiny.{made['target']}.fp32.onnx.json").exists() for made in artefacts)
+    assert all((tmp_path / f"tiny.{made['target']}.{made['precision']}.onnx.json").exists() for made in artefacts)
     assert artefacts[0]["parity"]["crops"] == 9
     assert "[1/10] reading" in err
     assert "[9/10] rtx-3060: writing" in err
     assert "[10/10] rtx-3060: the engine" in err
-    assert artefacts[1]["kit"] == str(tmp_path / "tiny.rtx-3060.fp32.kit.tar.gz")
+    assert artefacts[1]["kit"] == str(tmp_path / "tiny.rtx-3060.fp16.kit.tar.gz")
     assert "kit" not in artefacts[0]
     assert f"amfac-run --engine {tmp_path / 'tiny.cpu.fp32.onnx'}" in err
-    assert "--minShapes=crops:1x64x48x3 --optShapes=crops:4x64x48x3" in err
+    assert "--stronglyTyped --minShapes=crops:1x64x48x3 --optShapes=crops:4x64x48x3" in err
     assert "nobody has seen it run" in err
     assert "untrained weights" in err
 
@@ -73,7 +73,7 @@ def test_json_on_stdout_and_the_rest_on_stderr(
         (["--target", "cpu", "--batch", "4-1"], r"batch 4:4:1 is not|batch 4:1:1 is not"),
         (["--target", "cpu", "--batch", "many"], r'batch "many" is not a batch size'),
         (["--target", "cpu", "--precision", "int8"], r"precision int8 is not in this version"),
-        (["--target", "orin-nano", "--precision", "fp16"], r"trtexec --onnx=FILE --fp16"),
+        (["--target", "orin-nano,cpu", "--precision", "fp16"], r"cpu: ONNX Runtime computes float16 in float32"),
         (["--target", "cpu", "--recipe", "amfacpose-r34"], r'unknown recipe "amfacpose-r34"\n  did you mean'),
         (["--target", "cpu", "--targt", "x"], r"--targt is no option; did you mean --target"),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from amfac_edge.declared.recipe import Recipe, load_recipe
 from amfac_edge.errors import GateError
-from amfac_edge.graph.parity import LOGIT_BUDGET, check_parity, compare, generated_crops, normalised
+from amfac_edge.graph.parity import LOGIT_BUDGET, budget_for, check_parity, compare, generated_crops, normalised
 from amfac_edge.keypoints import SimccCode
 
 RECIPE: Recipe = dataclasses.replace(load_recipe("amfacpose-r18-128x128"), temperature=1.0)
@@ -106,3 +106,24 @@ def test_normalisation_is_rgb() -> None:
     assert image.shape == (1, 3, 128, 128)
     expected = (np.array([1, 0, 0]) - RECIPE.mean) / RECIPE.std
     np.testing.assert_allclose(image[0, :, 0, 0], expected, rtol=1e-6)
+
+
+def test_float16_may_move_one_joint_in_a_hundred(reference: Logits) -> None:
+    budget = budget_for("fp16", RECIPE)
+    x, y = (np.concatenate([logits] * 4) for logits in reference)
+    keypoints, scores = (values.copy() for values in decoded((x, y)))
+    close, far = x.copy(), x.copy()
+    close[0, 0, 0] += 0.99e-2 * np.ptp(x)
+    far[0, 0, 0] += 1.01e-2 * np.ptp(x)
+    assert compare(RECIPE, (x, y), (close, y), (keypoints, scores), None, budget).holds
+    assert not compare(RECIPE, (x, y), (far, y), (keypoints, scores), None, budget).holds
+    # 12 crops of 17 joints: two may move by more than a pixel, three may not; a pixel is no move.
+    keypoints[:, 3, 0] += 1.0
+    keypoints[0:2, 0, 0] += 1.5
+    assert compare(RECIPE, (x, y), (x, y), (keypoints, scores), None, budget).holds
+    keypoints[2, 0, 0] += 1.5
+    parity = compare(RECIPE, (x, y), (x, y), (keypoints, scores), None, budget)
+    assert len(parity.moved) == 3
+    assert not parity.holds
+    # Without a difference of logits there is none of scores.
+    assert parity.score_budget == pytest.approx(1e-6)

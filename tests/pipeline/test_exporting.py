@@ -13,9 +13,18 @@ from amfac_edge.artefact import BatchRange, manifest_from_metadata, manifest_pat
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import GateError, InputError, ModelFileError, OutputError
 from amfac_edge.files import sha256_of
-from amfac_edge.graph import parity
+from amfac_edge.graph import halving, parity
 from amfac_edge.keypoints import SimccCode
-from amfac_edge.pipeline import STAGES, Exported, ExportRequest, Source, export_artefacts, read_source
+from amfac_edge.pipeline import (
+    STAGES,
+    Exported,
+    ExportRequest,
+    Source,
+    export_artefacts,
+    preparing,
+    read_source,
+    stage_count,
+)
 from amfac_edge.sessions import open_session
 from amfac_edge.sessions.raw_graph import RawGraph
 
@@ -118,10 +127,68 @@ def test_other_batches_take_any_number_of_people(source: Source, tmp_path: Path,
 @pytest.mark.parametrize(("opset", "mish"), [(19, "Mish"), (17, "Softplus")])
 def test_a_board_gets_tensorrts_form(source: Source, tmp_path: Path, opset: int, mish: str) -> None:
     made = export(source, tmp_path, "orin-nano", opset=opset)
-    assert made.path.name == "tiny.orin-nano-8.fp32.onnx"
+    assert made.path.name == "tiny.orin-nano-8.fp16.onnx"
     assert made.manifest.extra["opset"] == opset
     assert made.manifest.inputs[0].shape == ("N", 64, 48, 3)
     assert mish in {node.op_type for node in onnx.load(made.path).graph.node}
+
+
+def test_a_gpu_gets_float16_that_is_counted_and_rounded(source: Source, tmp_path: Path) -> None:
+    made = export(source, tmp_path, "orin-nano", raw_logits=True)
+    manifest = made.manifest
+    assert manifest.precision == "fp16"
+    # All but the last linear layer of each head computes in float16.
+    whole = sum(layer.macs for layer in manifest.layers)
+    bins = source.recipe.bins[0] + source.recipe.bins[1]
+    heads = [layer for layer in manifest.layers if layer.dtype == "float32" and layer.macs]
+    assert len(heads) == 2
+    half = manifest.extra["half"]
+    assert half["mac_share"] == pytest.approx(1 - sum(layer.macs for layer in heads) / whole)
+    assert half["mac_share"] > 0.9
+    assert {layer.name for layer in heads} <= set(half["islands"])
+    assert sum(layer.macs for layer in heads) % bins == 0
+    assert half["kept_for_range"] == {}
+    assert 0 < half["largest_value"] < 65504 / 4
+    assert manifest.parity["logit_budget"] == 1e-2
+    assert "every float16 result rounded" in manifest.parity["engine"]
+    # Rounding shows: no float32 graph is that far from the network.
+    assert manifest.parity["logit_error"] > parity.LOGIT_BUDGET
+    assert made.raw_path is not None
+    with pytest.raises(ModelFileError, match="in float16 already"):
+        read_source(made.raw_path)
+
+
+def test_float32_for_a_gpu_when_asked(source: Source, tmp_path: Path) -> None:
+    made = export(source, tmp_path, "rtx-4090", precision="fp32")
+    assert made.path.name == "tiny.rtx-4090.fp32.onnx"
+    assert {layer.dtype for layer in made.manifest.layers if layer.macs} == {"float32"}
+    assert "half" not in made.manifest.extra
+
+
+def test_float16_that_is_wrong_is_not_written(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crippled(raw: onnx.ModelProto, images: np.ndarray) -> halving.Halved:
+        half = halving.halved(raw, images)
+        first = next(tensor for tensor in half.model.graph.initializer if len(tensor.dims) == 4)
+        values = onnx.numpy_helper.to_array(first) * np.float16(1.05)
+        first.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), first.name))
+        return half
+
+    monkeypatch.setattr(preparing, "halved", crippled)
+    with pytest.raises(GateError, match=r"tiny\.orin-nano-8\.fp16\.onnx: the artefact differs"):
+        export(source, tmp_path, "orin-nano")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_targets_of_one_form_share_the_graph(source: Source, tmp_path: Path) -> None:
+    lines: list[str] = []
+    targets = [load_target(name) for name in ("orin-nano", "cpu", "rtx-4090")]
+    request = ExportRequest(out=tmp_path)
+    made = export_artefacts(source, targets, request, stage=lines.append)
+    assert len(lines) == stage_count(targets, request) == 2 * (len(STAGES) - 1) + 3
+    nano, cpu, card = (one.manifest for one in made)
+    assert (nano.precision, cpu.precision, card.precision) == ("fp16", "fp32", "fp16")
+    assert nano.layers == card.layers != cpu.layers
+    assert (nano.target, card.target) == ("orin-nano-8", "rtx-4090")
 
 
 def test_over_the_budget_nothing_is_left(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,137 @@
+"""The graph that targets get: raw graph, target's form, simplification, precision, contract; and its parity.
+
+Targets that take the same form share one `Prepared`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amfac_edge.artefact import FP16, BatchRange
+from amfac_edge.graph.contract import crop_graph
+from amfac_edge.graph.exporting import IR_VERSION
+from amfac_edge.graph.half_rounding import rounded_twin
+from amfac_edge.graph.halving import Halved, halved
+from amfac_edge.graph.onnx_values import shape_of
+from amfac_edge.graph.parity import Parity, budget_for, compare, generated_crops, normalised
+from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
+from amfac_edge.graph.simplifying import Simplification, simplified
+from amfac_edge.pipeline.sources import in_batches
+from amfac_edge.sessions.raw_graph import RawGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from onnx import ModelProto
+
+    from amfac_edge.pipeline.sources import Source
+
+__all__ = ["Form", "Prepared", "prepare"]
+
+_GENERATED_CROPS = 8
+
+
+@dataclass(frozen=True)
+class Form:
+    """What two targets must have in common to take the same graph.
+
+    Attributes:
+        batch: persons in one call.
+        precision: "fp32" or "fp16".
+        opset: 19, or 17 for TensorRT 8.6.
+        for_cpu: written as ONNX Runtime's CPU provider computes it fastest.
+    """
+
+    batch: BatchRange
+    precision: str
+    opset: int
+    for_cpu: bool
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A graph in its form.
+
+    Attributes:
+        form: which.
+        raw: `image` -> logits.
+        model: `crops` -> `keypoints`, `scores`.
+        simplification: what onnxsim changed in the raw graph.
+        half: what was converted to float16; None in FP32.
+        parity: with the network itself; whoever writes the graph checks it.
+    """
+
+    form: Form
+    raw: ModelProto
+    model: ModelProto
+    simplification: Simplification
+    half: Halved | None
+    parity: Parity
+
+
+def prepare(
+    source: Source, form: Form, crops: Sequence[NDArray[np.uint8]], *, name: str, stage: Callable[[str], None]
+) -> Prepared:
+    """Make the graph of `source` in `form`, and compare it with the network.
+
+    Args:
+        source: of `read_source`.
+        form: of the graph.
+        crops: real crops (H,W,3) uint8 BGR for the parity gate, besides the generated ones.
+        name: of the target, for the lines.
+        stage: called with a line at the start of each of the three steps.
+    """
+    recipe = source.recipe
+    stage(f"{name}: the graph of {recipe.name}, {form.precision.upper()}, batch {form.batch}")
+    pictures = np.concatenate([generated_crops(recipe, _GENERATED_CROPS), *(crop[None] for crop in crops)])
+    raw = source.model.raw_graph(form.batch, form.opset)
+    raw.ir_version = min(raw.ir_version, IR_VERSION)
+    if form.for_cpu:
+        mish_for_cpu(raw)
+        mean_as_pooling(raw)
+    stage(f"{name}: simplifying with onnxsim, in a process of its own")
+    raw, simplification = simplified(raw)
+    half = halved(raw, normalised(pictures, recipe)) if form.precision == FP16 else None
+    raw = half.model if half else raw
+    model = crop_graph(raw, recipe, source.score_calibration)
+    stage(f"{name}: parity with the network itself")
+    parity = _parity(source, raw, model, pictures, form.precision)
+    return Prepared(form, raw, model, simplification, half, parity)
+
+
+def _parity(source: Source, raw: ModelProto, model: ModelProto, pictures: NDArray[np.uint8], precision: str) -> Parity:
+    recipe = source.recipe
+    if precision == FP16:
+        # ONNX Runtime alone would compute it in float32 on this CPU.
+        raw, model = rounded_twin(raw), rounded_twin(model)
+    images = normalised(pictures, recipe)
+    raw_logits = _outputs(raw, images)
+    keypoints, scores = _outputs(model, pictures)
+    reference, found = source.model.logits(images), (raw_logits[0], raw_logits[1])
+    budget = budget_for(precision, recipe)
+    return compare(recipe, reference, found, (keypoints, scores), source.score_calibration, budget)
+
+
+def _outputs(model: ModelProto, values: NDArray[Any]) -> list[NDArray[np.float32]]:
+    """The outputs of a graph with one input for N values, in batches that it takes."""
+    size = shape_of(model.graph.input[0])[0]
+    graph = RawGraph(model.SerializeToString(), name="the exported graph")
+    name = model.graph.input[0].name
+    # A dynamic batch is run with different sizes, to see that it is one.
+    parts = in_batches(values, size) if isinstance(size, int) else _uneven(values)
+    results = [graph.run({name: part}) for part in parts]
+    return [np.concatenate(column)[: len(values)] for column in zip(*results, strict=True)]
+
+
+def _uneven(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    start = 0
+    for size in itertools.cycle((1, 3, 2)):
+        if start >= len(values):
+            return
+        yield values[start : start + size]
+        start += size
