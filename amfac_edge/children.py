@@ -3,6 +3,8 @@
 Native parsers can be crashed by a hostile file (a chain of 4,000 nodes is enough for some), and a crash of the parser
 must not be a crash of the command. The child runs `python -m amfac_edge.children` with the function and its arguments
 as JSON on standard input, and answers with JSON in a file: whatever a library prints can't be taken for the answer.
+While it works it may tell how far it is, by lines of JSON on a pipe of its own; who calls may listen, and a child whose
+caller is gone finds nobody there.
 """
 
 from __future__ import annotations
@@ -10,35 +12,66 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amfac_edge import errors
 
-__all__ = ["ChildFailure", "call_in_child"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["ChildFailure", "call_in_child", "tell_parent"]
 
 _DONE, _REFUSED = "done", "refused"
+_TICK_S = 1.0
+# A child that is asked to end by the silence of its caller gets this long before it is killed.
+_GRACE_S = 3.0
+_LONGEST_LINE = 1 << 16
+_BLOCK = 1 << 16
+
+
+class _OutOfTimeError(Exception):
+    """The child's time is over."""
 
 
 class ChildFailure(Exception):  # noqa: N818 - what became of the child; what it means is the caller's to say
-    """The child gave no answer: `reason` says whether it ran out of time, was killed, or raised."""
+    """The child gave no answer: `reason` says whether it ran out of time, was killed, or raised.
 
-    def __init__(self, reason: str) -> None:
+    Attributes:
+        reason: in words.
+        killed_by: the signal that ended it ("SIGKILL", say); None where none did.
+    """
+
+    def __init__(self, reason: str, *, killed_by: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.killed_by = killed_by
 
 
-def call_in_child(function: str, *, timeout_s: float, memory_bytes: int | None = None, **arguments: object) -> Any:  # noqa: ANN401 - JSON
+def call_in_child(
+    function: str,
+    *,
+    timeout_s: float,
+    memory_bytes: int | None = None,
+    progress: Callable[[Any], None] | None = None,
+    **arguments: object,
+) -> Any:  # noqa: ANN401 - JSON
     """Call `function` ("package.module:name") with keyword `arguments` in a fresh process; both ways it is JSON.
 
     Args:
         function: a module-level function of this package.
         timeout_s: wall-clock limit in seconds; the child is killed past it.
-        memory_bytes: limit of the child's address space in bytes, None for no limit.
+        memory_bytes: limit of what the child may allocate, in bytes, None for no limit. What a driver reserves of the
+            address space without using it, gigabytes where there is a GPU, isn't counted.
+        progress: called with each value that the child hands to `tell_parent`, and with None about once a second while
+            there is none. A child that talks crazily can't be believed: check what comes.
         **arguments: passed on as keywords.
 
     Raises:
@@ -46,21 +79,28 @@ def call_in_child(function: str, *, timeout_s: float, memory_bytes: int | None =
         AmfacError: one raised by the function itself, rebuilt here.
     """
     with tempfile.TemporaryDirectory(prefix="amfac-child-") as scratch:
-        answer = Path(scratch) / "answer.json"
-        request = {"function": function, "arguments": arguments, "answer": str(answer), "memory_bytes": memory_bytes}
-        try:
-            finished = subprocess.run(
-                [sys.executable, "-m", "amfac_edge.children"],
-                input=json.dumps(request).encode(),
-                capture_output=True,
-                timeout=timeout_s,
-                check=False,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
-            )
-        except subprocess.TimeoutExpired:
-            raise ChildFailure(f"no end after {timeout_s:g} s") from None
+        answer, said = Path(scratch) / "answer.json", Path(scratch) / "stderr"
+        listening, telling = os.pipe()
+        request: dict[str, object] = {
+            "function": function,
+            "arguments": arguments,
+            "answer": str(answer),
+            "memory_bytes": memory_bytes,
+            "telling": telling,
+        }
+        with os.fdopen(listening, "rb", buffering=0) as pipe:
+            process = _started(request, Path(scratch), said, telling)
+            try:
+                for value in _told(process, pipe.fileno(), time.monotonic() + timeout_s):
+                    if progress is not None:
+                        progress(value)
+            except _OutOfTimeError:
+                raise ChildFailure(f"no end after {timeout_s:g} s") from None
+            finally:
+                pipe.close()
+                _end(process, _GRACE_S if progress is not None else 0.0)
         if not answer.exists():
-            raise ChildFailure(_death(finished.returncode, finished.stderr))
+            raise _death(process.returncode, said.read_bytes())
         outcome = json.loads(answer.read_bytes())
     if _REFUSED in outcome:
         refused = outcome[_REFUSED]
@@ -68,19 +108,107 @@ def call_in_child(function: str, *, timeout_s: float, memory_bytes: int | None =
     return outcome[_DONE]
 
 
-def _death(returncode: int, stderr: bytes) -> str:
+def tell_parent(value: object) -> bool:
+    """Hand `value`, as JSON, to whoever called this process by `call_in_child`.
+
+    Returns:
+        False when the caller has given up or is gone: long work does well to end then. True otherwise, also in a
+        process that is no such child.
+    """
+    if _Line.telling is None:
+        return True
+    line = memoryview(json.dumps(value).encode() + b"\n")
+    with _Line.lock:
+        try:
+            while line:
+                line = line[os.write(_Line.telling, line) :]
+        except OSError:
+            return False
+    return True
+
+
+class _Line:
+    """The child's end of the pipe; a library may report from threads of its own."""
+
+    telling: int | None = None
+    lock = threading.Lock()
+
+
+def _started(request: dict[str, object], scratch: Path, said: Path, telling: int) -> subprocess.Popen[bytes]:
+    asked = scratch / "request.json"
+    asked.write_text(json.dumps(request))
+    try:
+        with asked.open("rb") as words, said.open("wb") as errors_of_it:
+            return subprocess.Popen(
+                [sys.executable, "-m", "amfac_edge.children"],
+                stdin=words,
+                stdout=subprocess.DEVNULL,
+                stderr=errors_of_it,
+                pass_fds=[telling],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+            )
+    finally:
+        # The child's end is the child's alone: the pipe ends when it does.
+        os.close(telling)
+
+
+def _told(process: subprocess.Popen[bytes], pipe: int, deadline: float) -> Iterator[Any]:
+    """What comes through the pipe until the child ends, None where nothing came for a while."""
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while (left := deadline - time.monotonic()) > 0:
+            if not selector.select(min(left, _TICK_S)):
+                if process.poll() is not None:
+                    return
+                yield None
+                continue
+            block = os.read(pipe, _BLOCK)
+            if not block:
+                break
+            *lines, rest = (rest + block).split(b"\n")
+            rest = rest if len(rest) < _LONGEST_LINE else b""
+            yield from filter(None, map(_value, lines))
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise _OutOfTimeError from None
+
+
+def _value(line: bytes) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    try:
+        process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _death(returncode: int, stderr: bytes) -> ChildFailure:
     if returncode < 0:
-        return f"it was killed by {signal.Signals(-returncode).name}"
+        name = signal.Signals(-returncode).name
+        return ChildFailure(f"it was killed by {name}", killed_by=name)
     lines = stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"exit code {returncode} without a word"
+    return ChildFailure(lines[-1] if lines else f"exit code {returncode} without a word")
 
 
 def _serve() -> None:
+    # A terminal's Ctrl-C reaches the caller as well, and it is the caller who ends this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     request = json.loads(sys.stdin.buffer.read())
+    _Line.telling = request["telling"]
     if request["memory_bytes"] is not None:
         import resource  # noqa: PLC0415 - absent outside Unix, and needed only here
 
-        resource.setrlimit(resource.RLIMIT_AS, (request["memory_bytes"], request["memory_bytes"]))
+        resource.setrlimit(resource.RLIMIT_DATA, (request["memory_bytes"], request["memory_bytes"]))
     module, _, name = request["function"].partition(":")
     function = getattr(importlib.import_module(module), name)
     try:
@@ -94,4 +222,7 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    # What is called imports this module under its name, and finds the pipe there, not in "__main__".
+    from amfac_edge.children import _serve as _serve_by_name
+
+    _serve_by_name()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amfac_edge.children import ChildFailure, call_in_child
+from amfac_edge.children import ChildFailure, call_in_child, tell_parent
 from amfac_edge.errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -40,6 +40,29 @@ def greedy():
 
 def silent():
     os._exit(3)
+
+def talking():
+    from amfac_edge.children import tell_parent
+    print('{"phase": "not this one"}')
+    return [tell_parent({"phase": name}) for name in ("one", "two")]
+
+def babbling():
+    from amfac_edge import children
+    fd = children._Line.telling
+    os.write(fd, b"no JSON\\n" + b"x" * 200_000 + b"\\n" + b"[" * 50_000 + b"\\n")
+    return children.tell_parent("sense")
+
+def until_nobody_listens(mark):
+    from amfac_edge.children import tell_parent
+    while tell_parent("still here"):
+        time.sleep(0.02)
+    open(mark, "w").close()
+    return "ended"
+
+def driver():
+    import mmap
+    # As CUDA does it where there is a GPU: addresses without anything behind them.
+    return len(mmap.mmap(-1, 64 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=0))
 """
 
 
@@ -94,3 +117,52 @@ def test_a_child_that_wants_too_much_memory_fails_alone() -> None:
 
 def test_a_child_sees_what_its_parent_can_import() -> None:
     assert call("added", first=os.sep, second="a") == "/a"
+
+
+def test_a_child_says_how_far_it_is() -> None:
+    heard: list[object] = []
+    assert call("talking", progress=heard.append) == [True, True]
+    assert [value for value in heard if value is not None] == [{"phase": "one"}, {"phase": "two"}]
+    assert call("talking") == [True, True]
+
+
+def test_a_child_that_babbles_is_heard_where_it_makes_sense() -> None:
+    heard: list[object] = []
+    assert call("babbling", progress=heard.append) is True
+    assert [value for value in heard if value is not None] == ["sense"]
+
+
+def test_silence_is_heard_too() -> None:
+    heard: list[object] = []
+    with pytest.raises(ChildFailure, match="no end after"):
+        call("asleep", timeout_s=1.5, progress=heard.append)
+    assert None in heard
+
+
+@pytest.mark.parametrize("ended_by", ["time", "interruption"])
+def test_a_child_to_whom_nobody_listens_can_end_by_itself(ended_by: str, tmp_path: Path) -> None:
+    def interrupted(_: object) -> None:
+        if ended_by == "interruption":
+            raise KeyboardInterrupt
+
+    mark = tmp_path / "mark"
+    with pytest.raises((ChildFailure, KeyboardInterrupt)):
+        call("until_nobody_listens", timeout_s=1.0, progress=interrupted, mark=str(mark))
+    assert mark.exists()
+
+
+def test_who_was_killed_says_by_what() -> None:
+    with pytest.raises(ChildFailure) as caught:
+        call("crashed")
+    assert caught.value.killed_by == "SIGSEGV"
+    with pytest.raises(ChildFailure) as caught:
+        call("silent")
+    assert caught.value.killed_by is None
+
+
+def test_reserved_addresses_are_no_memory() -> None:
+    assert call("driver", memory_bytes=1 << 30) == 64 << 30
+
+
+def test_out_of_a_child_there_is_nobody_to_tell() -> None:
+    assert tell_parent({"phase": "one"})
