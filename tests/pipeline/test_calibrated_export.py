@@ -21,7 +21,7 @@ from amfac_edge.graph import parity
 from amfac_edge.graph.contract import crop_graph
 from amfac_edge.keypoints import ScoreCalibration, SimccCode
 from amfac_edge.networks import copy_checkpoint
-from amfac_edge.pipeline import Exported, ExportRequest, export_artefacts, exporting, read_source
+from amfac_edge.pipeline import Exported, ExportRequest, export_artefacts, preparing, read_source
 from amfac_edge.pipeline.evaluating import predictor_from_checkpoint
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def test_a_raw_twin_is_exported_with_its_calibration(calibrated: Exported, tmp_p
 
 def test_parity_covers_it(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy_checkpoint(tiny_checkpoint, tmp_path / "tiny.pth", {"score_calibration": CALIBRATION.as_json()})
-    monkeypatch.setattr(exporting, "crop_graph", lambda raw, recipe, _calibration: crop_graph(raw, recipe))
+    monkeypatch.setattr(preparing, "crop_graph", lambda raw, recipe, _calibration: crop_graph(raw, recipe))
     with pytest.raises(GateError, match=r"scores by \d"):
         _export(tmp_path / "tiny.pth", tmp_path)
     assert not list(tmp_path.glob("*.onnx"))
