@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Decoded = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-__all__ = ["Heads", "cells", "find_heads", "not_a_detector"]
+__all__ = ["Heads", "cells", "find_heads", "not_a_detector", "not_this_family"]
 
 # Score and overlap below and above which the families' public test configurations drop a candidate.
 _RTMDET_TEST, _YOLOX_TEST = (0.05, 0.6), (0.01, 0.65)
@@ -89,6 +89,14 @@ def not_a_detector(where: str, graph: GraphProto, why: str) -> ModelFileError:
     )
 
 
+def not_this_family(where: str, family: str, why: str) -> ModelFileError:
+    """The refusal of a graph that looks like one of a family, and computes something else."""
+    return ModelFileError(
+        f"{where}: it has the outputs of a detector of the family {family}, but {why}",
+        cure="Give one exported by MMDetection or MMDeploy (RTMDet) or by YOLOX's own exporter.",
+    )
+
+
 def cells(height: int, width: int) -> NDArray[np.float64]:
     """(A,3): x and y of each cell's corner in input pixels, and its stride; grids by rising stride, row by row."""
     grids = []
@@ -138,16 +146,23 @@ def _suppressed(model: ModelProto, height: int, width: int, where: str) -> Heads
     return _DecodedHeads(form, (boxes[-1], scores[-1]), shapes[scores[-1]][2], score, iou)
 
 
-def _shapes(model: ModelProto, names: list[str], where: str) -> dict[str, tuple[int, ...]]:
-    """The shapes that float tensors of the graph really have for one image; others count as ()."""
+def _values(model: ModelProto, names: list[str], where: str) -> dict[str, NDArray[np.float32]]:
+    """What float tensors of the graph hold for one image of noise, (1,...); those of other types are left out."""
     image = model.graph.input[0]
     batch, *sides = (side if isinstance(side, int) else 1 for side in shape_of(image))
-    grey = np.full((batch, *sides), 0.5, np.float32)
-    values = with_outputs(model, names, where=where).run({image.name: grey})
+    noise = np.random.default_rng(0).uniform(-1, 1, (batch, *sides)).astype(np.float32)
+    values = with_outputs(model, names, where=where).run({image.name: noise})
     return {
-        name: (1, *value.shape[1:]) if value.dtype == np.float32 and value.ndim and value.shape[0] == batch else ()
+        name: value[:1]
         for name, value in zip(names, values, strict=True)
+        if value.dtype == np.float32 and value.ndim and len(value) == batch
     }
+
+
+def _shapes(model: ModelProto, names: list[str], where: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of the same; others count as ()."""
+    found = {name: value.shape for name, value in _values(model, names, where).items()}
+    return {name: found.get(name, ()) for name in names}
 
 
 @dataclass(frozen=True)
@@ -275,8 +290,8 @@ class _YoloxHeads(Heads):
 def _yolox(model: ModelProto, height: int, width: int, where: str) -> Heads:
     graph = model.graph
     name = graph.output[0].name
-    shape = _shapes(model, [name], where)[name]
-    candidates = candidates_of(height, width)
+    values = _values(model, [name], where).get(name, np.zeros(0, np.float32))
+    shape, candidates = values.shape, candidates_of(height, width)
     if len(shape) != 3 or shape[1] != candidates or shape[2] <= _YOLOX_COLUMNS:  # noqa: PLR2004 - (N,A,5 + C)
         raise not_a_detector(
             where, graph, f"not {candidates} candidates of 5 + classes, as YOLOX's at {height}x{width}"
@@ -285,6 +300,8 @@ def _yolox(model: ModelProto, height: int, width: int, where: str) -> Heads:
     operators = {node.op_type for node in graph.node if not made.isdisjoint(node.output)}
     if "Sigmoid" not in operators:
         raise not_a_detector(where, graph, "its objectness and classes are no scores, for want of a sigmoid")
+    if np.ptp(values[..., 4]) == 0:
+        raise not_this_family(where, YOLOX, "its objectness is the same for all candidates")
     # Width and height come out of the network as logarithms.
     is_decoded = "Exp" in operators
     form = "boxes decoded in the graph" if is_decoded else "raw grids, decoded here"

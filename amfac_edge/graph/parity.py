@@ -33,6 +33,7 @@ __all__ = [
     "check_parity",
     "compare",
     "generated_crops",
+    "generated_pictures",
     "normalised",
 ]
 
@@ -200,9 +201,13 @@ def normalised(crops: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float32]:
 
 
 def generated_crops(recipe: Recipe, count: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Crops (count,H,W,3) uint8 that need no photo: white noise, smooth noise of several grains, and flat ones."""
+    """`generated_pictures` (count,H,W,3) of the recipe's size."""
+    return generated_pictures(recipe.crop.height, recipe.crop.width, count, seed)
+
+
+def generated_pictures(height: int, width: int, count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Pictures (count,H,W,3) uint8 that need no photo: white noise, smooth noise of several grains, and flat ones."""
     random = np.random.default_rng(seed)
-    height, width = recipe.crop.height, recipe.crop.width
     makers: list[Callable[[], NDArray[np.uint8]]] = [
         lambda: random.integers(0, 256, (height, width, 3), np.uint8),
         lambda: _smooth(random, height, width, grain=8),

@@ -6,20 +6,17 @@ made from.
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import onnx
-
-from amfac_edge.artefact import OPSETS, BatchRange, Manifest, TensorSpec, chosen_precision, manifest_path
-from amfac_edge.files import atomic_files, sha256_of, writable_folder
+from amfac_edge.artefact import OPSETS, BatchRange, Manifest, chosen_precision
+from amfac_edge.files import writable_folder
 from amfac_edge.graph.costs import layer_costs
 from amfac_edge.graph.halving import half_facts
-from amfac_edge.graph.onnx_values import DTYPES, opset_of, shape_of
+from amfac_edge.graph.onnx_values import opset_of
 from amfac_edge.graph.parity import check_parity
 from amfac_edge.pipeline.preparing import Form, Prepared, prepare
+from amfac_edge.pipeline.writing import tensor_spec, tool_versions, version_of, write_artefact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from onnx import ModelProto, ValueInfoProto
+    from onnx import ModelProto
 
     from amfac_edge.declared.target import Target
     from amfac_edge.graph.simplifying import Simplification
@@ -131,7 +128,7 @@ def _export(
     rounded = ", every float16 result rounded" if prepared.half else ""
     evidence = prepared.parity.as_json() | {
         "reference": "the network itself, FP32, without rewrites",
-        "engine": f"onnxruntime {_version('onnxruntime')}, CPU{rounded}",
+        "engine": f"onnxruntime {version_of('onnxruntime')}, CPU{rounded}",
     }
     described = _Description(source, target, prepared, evidence)
     raw_path = request.out / f"{name}.raw.onnx" if request.raw_logits else None
@@ -152,49 +149,24 @@ def _write(model: ModelProto, path: Path, described: _Description, input_kind: s
     """Write the artefact and its manifest as a pair."""
     source, prepared = described.source, described.prepared
     layers = layer_costs(model)
-    facts = {
-        "target": described.target.name,
-        "precision": prepared.form.precision,
-        "input_kind": input_kind,
-        "batch": prepared.form.batch,
-        "model": source.recipe,
-        "inputs": tuple(_tensor(value) for value in model.graph.input),
-        "outputs": tuple(_tensor(value) for value in model.graph.output),
-        "versions": _versions(),
-        "parity": described.parity,
-        "layers": layers,
-        "trained": source.trained,
-        "score_calibration": source.score_calibration,
-        "extra": {
+    manifest = Manifest(
+        target=described.target.name,
+        precision=prepared.form.precision,
+        input_kind=input_kind,
+        batch=prepared.form.batch,
+        model=source.recipe,
+        inputs=tuple(map(tensor_spec, model.graph.input)),
+        outputs=tuple(map(tensor_spec, model.graph.output)),
+        digests=source.digests,
+        versions=tool_versions(),
+        parity=described.parity,
+        layers=layers,
+        trained=source.trained,
+        score_calibration=source.score_calibration,
+        extra={
             "opset": opset_of(model),
             "simplification": prepared.simplification.as_json(),
             **({"half": half_facts(prepared.half, model, layers)} if prepared.half else {}),
         },
-    }
-    inside = Manifest(**facts, digests=source.digests)  # type: ignore[arg-type]
-    model.graph.name = f"amfac {source.recipe.name}"
-    model.producer_name, model.producer_version = "amfac-edge", inside.versions["amfac-edge"]
-    onnx.helper.set_model_props(model, inside.metadata())
-    content = model.SerializeToString(deterministic=True)
-    manifest = Manifest(**facts, digests={**source.digests, "artefact": sha256_of(content)})  # type: ignore[arg-type]
-    # The manifest first: a crash between the two renames leaves a digest that doesn't match, never a lone artefact.
-    with atomic_files(manifest_path(path), path) as (manifest_part, part):
-        part.write_bytes(content)
-        manifest_part.write_bytes(manifest.as_bytes())
-    return manifest
-
-
-def _tensor(value: ValueInfoProto) -> TensorSpec:
-    return TensorSpec(value.name, DTYPES[value.type.tensor_type.elem_type], shape_of(value))
-
-
-def _versions() -> dict[str, str]:
-    names = ("amfac-edge", "torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
-    return {"python": platform.python_version()} | {name: _version(name) for name in names}
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    )
+    return write_artefact(model, path, manifest)

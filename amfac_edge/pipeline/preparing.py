@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.pipeline.sources import Source
 
-__all__ = ["Form", "Prepared", "prepare"]
+__all__ = ["Form", "Prepared", "outputs_of", "prepare"]
 
 _GENERATED_CROPS = 8
 
@@ -110,14 +110,14 @@ def _parity(source: Source, raw: ModelProto, model: ModelProto, pictures: NDArra
         # ONNX Runtime alone would compute it in float32 on this CPU.
         raw, model = rounded_twin(raw), rounded_twin(model)
     images = normalised(pictures, recipe)
-    raw_logits = _outputs(raw, images)
-    keypoints, scores = _outputs(model, pictures)
+    raw_logits = outputs_of(raw, images)
+    keypoints, scores = outputs_of(model, pictures)
     reference, found = source.model.logits(images), (raw_logits[0], raw_logits[1])
     budget = budget_for(precision, recipe)
     return compare(recipe, reference, found, (keypoints, scores), source.score_calibration, budget)
 
 
-def _outputs(model: ModelProto, values: NDArray[Any]) -> list[NDArray[np.float32]]:
+def outputs_of(model: ModelProto, values: NDArray[Any]) -> list[NDArray[np.float32]]:
     """The outputs of a graph with one input for N values, in batches that it takes."""
     size = shape_of(model.graph.input[0])[0]
     graph = RawGraph(model.SerializeToString(), name="the exported graph")

@@ -1,0 +1,256 @@
+"""Person detectors on their way from anybody's ONNX to artefacts: the same stages as for poses, with their own gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from amfac_edge.artefact import (
+    BOXES_OUTPUT,
+    FP16,
+    PERSON_SCORES_OUTPUT,
+    TENSORRT_8_OPSET,
+    BatchRange,
+    DetectorFacts,
+    Manifest,
+    manifest_from_metadata,
+)
+from amfac_edge.artefact.detector_facts import family_of_outputs
+from amfac_edge.artefact.onnx_header import read_onnx_header
+from amfac_edge.errors import AmfacError, InputError, ModelFileError
+from amfac_edge.files import sha256_of, writable_folder
+from amfac_edge.graph.checking import checked_model
+from amfac_edge.graph.costs import layer_costs
+from amfac_edge.graph.cutting import with_outputs
+from amfac_edge.graph.detector_parity import People, check_decoding, check_detector_parity, compare_detectors
+from amfac_edge.graph.detectors import detector_graph, detector_network, normalised_images, with_pixels
+from amfac_edge.graph.exporting import IR_VERSION
+from amfac_edge.graph.half_rounding import rounded_twin
+from amfac_edge.graph.halving import half_facts, halved
+from amfac_edge.graph.onnx_values import opset_of, shape_of
+from amfac_edge.graph.parity import generated_pictures
+from amfac_edge.graph.simplifying import simplified
+from amfac_edge.pipeline.exporting import Exported, form_of
+from amfac_edge.pipeline.preparing import outputs_of
+from amfac_edge.pipeline.sources import in_batches
+from amfac_edge.pipeline.writing import tensor_spec, tool_versions, version_of, write_artefact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from onnx import ModelProto
+
+    from amfac_edge.declared.target import Target
+    from amfac_edge.graph.detector_parity import Candidates, DetectorParity
+    from amfac_edge.graph.detectors import DetectorNetwork
+    from amfac_edge.graph.halving import Halved
+    from amfac_edge.graph.simplifying import Simplification
+    from amfac_edge.pipeline.exporting import ExportRequest
+    from amfac_edge.pipeline.preparing import Form
+
+__all__ = ["DetectorSource", "export_detector", "is_detector", "read_detector"]
+
+_GENERATED = 8
+_SUPPRESSED_OUTPUTS = ("dets", "labels")
+
+
+@dataclass(frozen=True)
+class DetectorSource:
+    """A detector to export.
+
+    Attributes:
+        path: of the file.
+        network: what was found in it.
+        digests: SHA-256 of the file, under "source".
+    """
+
+    path: Path
+    network: DetectorNetwork
+    digests: dict[str, str]
+
+    @property
+    def facts(self) -> DetectorFacts:
+        """What the detector is."""
+        return self.network.facts
+
+
+def is_detector(path: Path) -> bool:
+    """Whether a file has the outputs of a detector: a look at its header, without onnx; false where it has none."""
+    if path.suffix.lower() != ".onnx":
+        return False
+    try:
+        header = read_onnx_header(path)
+    except AmfacError:
+        return False  # whoever reads it in earnest says what is wrong with it
+    shapes, names = [tensor.shape for tensor in header.outputs], [tensor.name for tensor in header.outputs]
+    return family_of_outputs(shapes, names) is not None or "amfac.detector" in header.metadata
+
+
+def read_detector(path: Path, *, size: tuple[int, int] | None = None) -> DetectorSource:
+    """Read a detector's ONNX.
+
+    Args:
+        path: of the file.
+        size: H and W for one whose input has dynamic sides, see `detector_network`.
+
+    Raises:
+        AmfacError: the file can't be used; see `checked_model`, `detector_network`.
+    """
+    model = checked_model(path)
+    ours = manifest_from_metadata({entry.key: entry.value for entry in model.metadata_props}, where=str(path))
+    if ours is not None:
+        raise ModelFileError(
+            f"{path}: this is an artefact of amfac-export already (target {ours.target}, {ours.precision})",
+            cure="Export the ONNX that it was made from.",
+        )
+    network = detector_network(model, name=path.stem, where=str(path), size=size)
+    return DetectorSource(path, network, {"source": sha256_of(path)})
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    form: Form
+    model: ModelProto
+    simplification: Simplification
+    half: Halved | None
+    parity: DetectorParity
+
+
+def export_detector(
+    source: DetectorSource, targets: Sequence[Target], request: ExportRequest, *, stage: Callable[[str], None]
+) -> list[Exported]:
+    """Export a detector for each of `targets`; those that take the same graph share it.
+
+    Args:
+        source: of `read_detector`.
+        targets: at least one.
+        request: the rest of what is asked, with a batch: pictures in one call; its crops are letterboxed pictures
+            (H,W,3).
+        stage: called with a line at the start of each stage, as often as `stage_count` says.
+
+    Raises:
+        GateError: parity doesn't hold; nothing was written for that target.
+        InputError: a precision, batch or opset that can't be.
+        OutputError: the folder can't be written to.
+    """
+    forms = [form_of(target, request) for target in targets]
+    for form in forms:
+        _check_form(source, form)
+    writable_folder(request.out)
+    prepared: dict[Form, _Prepared] = {}
+    exported = []
+    for target, form in zip(targets, forms, strict=True):
+        if form not in prepared:
+            prepared[form] = _prepare(source, form, request.crops, name=target.name, stage=stage)
+        exported.append(_export(source, target, request, prepared[form], stage))
+    return exported
+
+
+def _check_form(source: DetectorSource, form: Form) -> None:
+    model = source.network.model
+    axis, found = shape_of(model.graph.input[0])[0], opset_of(model)
+    if isinstance(axis, int) and not (form.batch.is_fixed and form.batch.minimum == axis):
+        raise InputError(
+            f"{source.path}: its batch is fixed at {axis}, not {form.batch}",
+            cure=f"Give --batch {axis}, or export it with a dynamic batch where it is from.",
+        )
+    if form.opset == TENSORRT_8_OPSET < found:
+        raise InputError(
+            f"{source.path}: opset {found} can't become {form.opset}", cure="Export it at that opset where it is from."
+        )
+
+
+def _prepare(
+    source: DetectorSource, form: Form, real: Sequence[NDArray[np.uint8]], *, name: str, stage: Callable[[str], None]
+) -> _Prepared:
+    facts, batch = source.facts, form.batch
+    stage(f"{name}: the graph of {facts.name}, {form.precision.upper()}, batch {batch}")
+    pictures = np.concatenate(
+        [generated_pictures(facts.height, facts.width, _GENERATED), *(picture[None] for picture in real)]
+    )
+    core = detector_graph(source.network, batch.minimum if batch.is_fixed else "N")
+    core.ir_version = min(core.ir_version, IR_VERSION)
+    stage(f"{name}: simplifying with onnxsim, in a process of its own")
+    core, simplification = simplified(core)
+    half = halved(core, normalised_images(pictures, facts)) if form.precision == FP16 else None
+    model = with_pixels(half.model if half else core, facts)
+    stage(f"{name}: parity with the network as it came")
+    parity = _parity(source, model, pictures, form.precision)
+    return _Prepared(form, model, simplification, half, parity)
+
+
+def _parity(source: DetectorSource, model: ModelProto, pictures: NDArray[np.uint8], precision: str) -> DetectorParity:
+    reference, people = _reference(source, pictures)
+    check_decoding(reference, source.facts, where=str(source.path))
+    # ONNX Runtime alone would compute float16 in float32 on this CPU.
+    found = outputs_of(rounded_twin(model) if precision == FP16 else model, pictures)
+    by_name = dict(zip([value.name for value in model.graph.output], found, strict=True))
+    candidates = by_name[BOXES_OUTPUT], by_name[PERSON_SCORES_OUTPUT]
+    return compare_detectors(source.facts, reference, candidates, people, precision=precision)
+
+
+def _reference(source: DetectorSource, pictures: NDArray[np.uint8]) -> tuple[Candidates, list[People] | None]:
+    """What the network as it came says of `pictures`: candidates, decoded by hand, and people, if it suppresses."""
+    network, facts = source.network, source.facts
+    outputs = {value.name for value in network.model.graph.output}
+    suppressed = _SUPPRESSED_OUTPUTS if outputs.issuperset(_SUPPRESSED_OUTPUTS) else ()
+    engine = with_outputs(network.model, [*network.heads.tensors, *suppressed], where=str(source.path))
+    image = network.model.graph.input[0]
+    axis = shape_of(image)[0]
+    size = axis if isinstance(axis, int) else 1
+    boxes, scores, people = [], [], []
+    for part in in_batches(normalised_images(pictures, facts), size):
+        values = engine.run({image.name: part})
+        part_boxes, part_scores = network.heads.by_hand(values[: len(network.heads.tensors)])
+        boxes.append(part_boxes)
+        scores.append(part_scores[..., facts.class_index])
+        if suppressed:
+            people += [_people(rows, labels, facts) for rows, labels in zip(*values[-2:], strict=True)]
+    count = len(pictures)
+    return (np.concatenate(boxes)[:count], np.concatenate(scores)[:count]), people[:count] if suppressed else None
+
+
+def _people(rows: NDArray[np.float32], labels: NDArray[np.integer], facts: DetectorFacts) -> People:
+    """The people in one picture's `dets` (n,5), `labels` (n,); fewer than asked for are followed by rows of zeros."""
+    is_one = rows[:, 4] > facts.score_threshold
+    people = rows[is_one & (labels == facts.class_index)]
+    return People(people[:, :4], people[:, 4], is_cut=bool(len(rows) and is_one.all()))
+
+
+def _export(
+    source: DetectorSource, target: Target, request: ExportRequest, prepared: _Prepared, stage: Callable[[str], None]
+) -> Exported:
+    form, model = prepared.form, prepared.model
+    several = "" if form.batch == BatchRange(1, 1, 1) else f".b{str(form.batch).replace(':', '-')}"
+    path = request.out / f"{source.path.stem}.{target.name}.{form.precision}{several}.onnx"
+    check_detector_parity(prepared.parity, name=path.name)
+    stage(f"{target.name}: writing {path}")
+    layers = layer_costs(model)
+    rounded = ", every float16 result rounded" if prepared.half else ""
+    manifest = Manifest(
+        target=target.name,
+        precision=form.precision,
+        input_kind="images",
+        batch=form.batch,
+        model=source.facts,
+        inputs=tuple(map(tensor_spec, model.graph.input)),
+        outputs=tuple(map(tensor_spec, model.graph.output)),
+        digests=source.digests,
+        versions=tool_versions(),
+        parity=prepared.parity.as_json()
+        | {
+            "reference": "the network as it came, FP32, with its own suppression if it has one",
+            "engine": f"onnxruntime {version_of('onnxruntime')}, CPU{rounded}",
+        },
+        layers=layers,
+        extra={
+            "opset": opset_of(model),
+            "simplification": prepared.simplification.as_json(),
+            **({"half": half_facts(prepared.half, model, layers)} if prepared.half else {}),
+        },
+    )
+    return Exported(path, write_artefact(model, path, manifest), None, prepared.simplification)
