@@ -1,0 +1,93 @@
+"""The trial of a kit: as written so read, ties and shares counted, and nothing taken from a damaged file."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from amfac_edge.artefact.trial import Trial, read_trial, trial_bytes
+from amfac_edge.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+N, K = 10, 20
+
+
+@pytest.fixture
+def trial() -> Trial:
+    random = np.random.default_rng(1)
+    clear = np.ones((N, K), bool)
+    clear[:, 0] = False
+    return Trial(
+        crops=random.integers(0, 256, (N, 8, 6, 3), np.uint8),
+        keypoints=random.uniform(0, 6, (N, K, 2)).astype(np.float32),
+        scores=random.uniform(0, 1, (N, K)).astype(np.float32),
+        clear=clear,
+        shift_px=1.0,
+        moved_share=0.01,
+    )
+
+
+def test_one_joint_in_a_hundred_may_move(trial: Trial) -> None:
+    same = trial.judge(trial.keypoints, trial.scores)
+    assert (same.holds, same.joints, same.moved) == (True, 190, 0)
+    assert same.shift_px == (0, 0, 0)
+    found = trial.keypoints.copy()
+    found[:, 0] += 50
+    found[0, 1, 0] += 1.5
+    one = trial.judge(found, trial.scores)
+    assert (one.holds, one.moved) == (True, 1)
+    found[0, 2, 1] -= 1.5
+    assert not trial.judge(found, trial.scores).holds
+
+
+def test_a_joint_that_is_no_number_has_moved(trial: Trial) -> None:
+    found = trial.keypoints.copy()
+    found[0, 1:4] = np.nan
+    judgement = trial.judge(found, trial.scores)
+    assert (judgement.moved, judgement.holds) == (3, False)
+    assert judgement.as_json()["shift_px_p50_p99_max"][2] is None
+    scores = trial.scores.copy()
+    scores[0, 0] = np.nan
+    assert not trial.judge(trial.keypoints, scores).holds
+
+
+def test_what_is_written_is_read(trial: Trial, tmp_path: Path) -> None:
+    path = tmp_path / "trial.npz"
+    path.write_bytes(trial_bytes(trial))
+    assert trial_bytes(trial) == path.read_bytes()
+    again = read_trial(path)
+    for field in ("crops", "keypoints", "scores", "clear"):
+        np.testing.assert_array_equal(getattr(again, field), getattr(trial, field))
+    assert (again.shift_px, again.moved_share) == (1.0, 0.01)
+
+
+def _npz(**arrays: Any) -> bytes:  # noqa: ANN401 - arrays of every type
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def test_damaged_ones_are_refused(trial: Trial, tmp_path: Path) -> None:
+    path = tmp_path / "trial.npz"
+    whole = trial_bytes(trial)
+    fields = {name: getattr(trial, name) for name in ("crops", "keypoints", "scores", "clear")}
+    allowed = np.array([1.0, 0.01])
+    pickled = np.array([{}], object)
+    for content in (
+        b"",
+        b"PK\3\4 nothing",
+        whole[: len(whole) // 2],
+        _npz(**fields),
+        _npz(**fields | {"keypoints": trial.keypoints[:4]}, allowed=allowed),
+        _npz(**fields | {"scores": trial.scores.astype(np.float64)}, allowed=allowed),
+        _npz(**fields | {"clear": pickled}, allowed=allowed),
+        _npz(**fields, allowed=np.array([1.0, 2.0, 3.0])),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match=r"trial\.npz: not the trial of a kit"):
+            read_trial(path)

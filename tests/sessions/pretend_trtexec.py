@@ -1,0 +1,57 @@
+"""A stand-in for trtexec: options and files as NVIDIA's has them, numbers from ONNX Runtime.
+
+Its "plan" is 64 bytes of head and the ONNX itself. Options that it doesn't know are refused, as the real one refuses
+them. `PRETEND_MS` says how long an inference takes by a plan's name, `PRETEND_WRONG` which plan computes nonsense.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+KNOWN = {"loadEngine", "loadInputs", "shapes", "exportOutput", "exportTimes", "warmUp", "duration", "iterations"}
+
+
+def main() -> int:
+    given = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[1:])
+    if set(given) - KNOWN:
+        sys.stdout.write(f"[E] Unknown option: {set(given) - KNOWN}\n")
+        return 1
+    plan = Path(given["loadEngine"])
+    content = plan.read_bytes()
+    if content[:4] != b"ftrt":
+        sys.stdout.write("[E] Error[1]: Serialization assertion plan->header.magicTag == kPLAN_MAGIC_TAG failed.\n")
+        return 1
+    session = onnxruntime.InferenceSession(content[64:], providers=["CPUExecutionProvider"])
+    (source,) = session.get_inputs()
+    name, _, path = given["loadInputs"].partition(":")
+    assert name == source.name
+    shape = source.shape
+    if "shapes" in given:
+        shape = [int(side) for side in given["shapes"].partition(":")[2].split("x")]
+    values = np.fromfile(path, np.uint8).reshape(shape)
+    results = session.run(None, {name: values})
+    if os.environ.get("PRETEND_WRONG", "never") in plan.name:
+        results[0] = results[0] + 7
+    # Like the stream that NVIDIA's program writes them with: six digits.
+    outputs = [
+        {
+            "name": output.name,
+            "dimensions": "x".join(map(str, found.shape)),
+            "values": [float(f"{value:.6g}") for value in found.ravel().tolist()],
+        }
+        for output, found in zip(session.get_outputs(), results, strict=True)
+    ]
+    Path(given["exportOutput"]).write_text(json.dumps(outputs))
+    slow = dict(pair.split("=") for pair in os.environ.get("PRETEND_MS", "").split(",") if pair)
+    milliseconds = next((float(ms) for part, ms in slow.items() if part in plan.name), 1.0)
+    count = int(given["iterations"])
+    Path(given["exportTimes"]).write_text(json.dumps([{"startEnqMs": 0.0, "computeMs": milliseconds}] * count))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
