@@ -1,19 +1,27 @@
-"""amfac-export: a checkpoint, or anybody's SimCC ONNX, becomes a checked artefact for one or more targets."""
+"""amfac-export: a checkpoint, or anybody's SimCC or detector ONNX, becomes a checked artefact for its targets."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfac_edge.artefact import OPSETS, BatchRange, chosen_precision, manifest_path
+from amfac_edge.artefact import OPSETS, BatchRange, DetectorFacts, chosen_precision, manifest_path
 from amfac_edge.cameras import open_source
 from amfac_edge.cli.build_options import add_build_options, build_options, build_words
 from amfac_edge.cli.command import CommandParser, Steps, run_command
+from amfac_edge.cli.export_detector import (
+    add_detector_options,
+    check_detector_options,
+    detector_parity,
+    letterboxed,
+)
 from amfac_edge.cli.export_engines import add_board_options, board_of, engine_as_json, engine_lines
 from amfac_edge.errors import FrameError
 from amfac_edge.keypoints import crop_affines, warp_crops
@@ -21,13 +29,15 @@ from amfac_edge.machine.this_machine import targets_for
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from amfac_edge.artefact import Manifest
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.declared.target import Target
-    from amfac_edge.pipeline import Exported, Source
+    from amfac_edge.keypoints import Bgr
+    from amfac_edge.pipeline import Exported
     from amfac_edge.pipeline.engines import Engine
     from amfac_edge.serving import Board
 
@@ -39,6 +49,7 @@ _EXAMPLES = """examples:
   amfac-export model.pth --target cpu,orin-nano --out artefacts
   amfac-export model.pth --target orin-nano --on user@board    (builds there, over ssh)
   amfac-export rtmpose-s.onnx --target cpu            (any network with simcc_x and simcc_y)
+  amfac-export rtmdet_nano.onnx --target cpu          (person detectors: RTMDet, YOLOX)
   amfac-export author.pth --recipe mine.toml --key-map renames.toml --target cpu
 """
 
@@ -62,7 +73,9 @@ def _parser() -> CommandParser:
         help="fp32 or fp16 (default: fp32 for cpu, fp16 for GPUs)",
     )
     parser.add_argument(
-        "--batch", metavar="N", help="persons in a call: N, MIN-MAX or MIN:OPT:MAX (default: the target's)"
+        "--batch",
+        metavar="N",
+        help="persons in a call: N, MIN-MAX or MIN:OPT:MAX (default: the target's; a detector takes 1 picture)",
     )
     parser.add_argument(
         "--opset", type=int, choices=OPSETS, default=OPSETS[0], help="17 is for TensorRT 8.6 (JetPack 6.0)"
@@ -73,6 +86,7 @@ def _parser() -> CommandParser:
         "--out", type=Path, default=Path(), metavar="DIR", help="folder for the artefacts (default: here)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    add_detector_options(parser)
     add_build_options(parser)
     add_board_options(parser)
     return parser
@@ -85,24 +99,26 @@ def _export(arguments: argparse.Namespace) -> int:
     for target in targets:
         chosen_precision(arguments.precision, target)
     board = board_of(arguments, targets)
-    from amfac_edge.pipeline import ExportRequest, export_artefacts, read_source, stage_count  # noqa: PLC0415 - loads torch
+    from amfac_edge.pipeline import ExportRequest, is_detector, stage_count  # noqa: PLC0415 - loads torch
 
+    detector = is_detector(arguments.input)
+    check_detector_options(arguments, is_detector=detector)
     request = ExportRequest(
         out=arguments.out,
         precision=arguments.precision,
-        batch=batch,
+        batch=batch or (BatchRange(1, 1, 1) if detector else None),
         opset=arguments.opset,
         raw_logits=arguments.raw_logits,
     )
     gpus = sum(target.kind != "cpu" for target in targets)
     steps = Steps(1 + stage_count(targets, request) + gpus)
     steps(f"reading {arguments.input}")
-    source = read_source(arguments.input, recipe=arguments.recipe, key_map=arguments.key_map)
-    for remark in source.remarks:
+    model = _detector(arguments) if detector else _network(arguments)
+    for remark in model.remarks:
         _say(f"      {remark}")
     if arguments.parity_images:
-        request = dataclasses.replace(request, crops=_crops(arguments.parity_images, source.recipe))
-    exported = export_artefacts(source, targets, request, stage=steps)
+        request = dataclasses.replace(request, crops=model.crops(_pictures(arguments.parity_images)))
+    exported = model.export(targets, request, stage=steps)
     engines: list[Engine | None] = []
     for one, target in zip(exported, targets, strict=True):
         if target.kind == "cpu":
@@ -114,7 +130,7 @@ def _export(arguments: argparse.Namespace) -> int:
         found = zip(exported, engines, strict=True)
         print(json.dumps({"artefacts": [_as_json(one) | engine_as_json(engine) for one, engine in found]}))
     for one, target, engine in zip(exported, targets, engines, strict=True):
-        _report(one, target, source, engine)
+        _report(one, target, engine)
     return 0
 
 
@@ -127,18 +143,47 @@ def _engine(artefact: Path, target: Target, board: Board | None, arguments: argp
     return build_engine_on_board(artefact, target, board, words, say=lambda line: _say(f"      {line}"))
 
 
-def _crops(folder: Path, recipe: Recipe) -> list[NDArray[np.uint8]]:
-    """The pictures of `folder`, each cropped as a whole to (H,W,3) uint8 BGR: for the parity check."""
-    crops = []
-    for _, frame in zip(range(_MOST_PICTURES), open_source(str(folder)), strict=False):
-        height, width = frame.image.shape[:2]
-        box = np.array([[0, 0, width - 1, height - 1]], np.float64)
-        crop = np.empty((1, recipe.crop.height, recipe.crop.width, 3), np.uint8)
-        warp_crops(frame.image, crop_affines(box, recipe.crop), crop)
-        crops.append(crop[0])
-    if not crops:
+@dataclass(frozen=True)
+class _Model:
+    """What was read: its remarks, how pictures become what it takes, and its export."""
+
+    remarks: tuple[str, ...]
+    crops: Callable[[list[Bgr]], list[NDArray[np.uint8]]]
+    export: Callable[..., list[Exported]]
+
+
+def _network(arguments: argparse.Namespace) -> _Model:
+    from amfac_edge.pipeline import export_artefacts, read_source  # noqa: PLC0415 - loads torch
+
+    source = read_source(arguments.input, recipe=arguments.recipe, key_map=arguments.key_map)
+    return _Model(source.remarks, lambda frames: _crops(frames, source.recipe), partial(export_artefacts, source))
+
+
+def _detector(arguments: argparse.Namespace) -> _Model:
+    from amfac_edge.pipeline import export_detector, read_detector  # noqa: PLC0415 - loads torch
+
+    source = read_detector(arguments.input, size=arguments.size)
+    return _Model(
+        source.network.remarks, lambda frames: letterboxed(frames, source.facts), partial(export_detector, source)
+    )
+
+
+def _pictures(folder: Path) -> list[Bgr]:
+    """Pictures of `folder` for the parity check."""
+    frames = [frame.image for _, frame in zip(range(_MOST_PICTURES), open_source(str(folder)), strict=False)]
+    if not frames:
         raise FrameError(f"{folder}: no pictures for the parity check", cure="Give a folder of .jpg or .png files.")
-    return crops
+    return frames
+
+
+def _crops(frames: list[Bgr], recipe: Recipe) -> list[NDArray[np.uint8]]:
+    """Each picture cropped as a whole to (H,W,3) uint8 BGR."""
+    crops = np.empty((len(frames), recipe.crop.height, recipe.crop.width, 3), np.uint8)
+    for frame, crop in zip(frames, crops, strict=True):
+        height, width = frame.shape[:2]
+        box = np.array([[0, 0, width - 1, height - 1]], np.float64)
+        warp_crops(frame, crop_affines(box, recipe.crop), crop[None])
+    return list(crops)
 
 
 def _as_json(exported: Exported) -> dict[str, object]:
@@ -150,7 +195,7 @@ def _as_json(exported: Exported) -> dict[str, object]:
         "target": manifest.target,
         "precision": manifest.precision,
         "batch": str(manifest.batch),
-        "recipe": manifest.recipe.name,
+        **_model_as_json(manifest),
         "sha256": manifest.digests["artefact"],
         "trained": manifest.trained,
         "parity": dict(manifest.parity),
@@ -158,26 +203,38 @@ def _as_json(exported: Exported) -> dict[str, object]:
     }
 
 
-def _report(exported: Exported, target: Target, source: Source, engine: Engine | None) -> None:
+def _model_as_json(manifest: Manifest) -> dict[str, object]:
+    if isinstance(manifest.model, DetectorFacts):
+        return {"detector": manifest.model.as_json()}
+    return {"recipe": manifest.recipe.name}
+
+
+def _report(exported: Exported, target: Target, engine: Engine | None) -> None:
     manifest, path = exported.manifest, exported.path
-    parity = manifest.parity
     size = path.stat().st_size / 1e6
     macs = sum(layer.macs for layer in manifest.layers) / 1e9
     _say(f"\n{path}  ({size:.1f} MB, {macs:.2f} GMACs, manifest {manifest_path(path).name})")
     if not exported.simplification.applied:
         _say(f"  not simplified: {exported.simplification.reason}")
-    _say(
-        f"  parity on {parity['crops']} crops: logits within {parity['logit_error']:.1e} of their spread (budget "
-        f"{parity['logit_budget']:g}), {parity['moved']} of {parity['joints']} joints moved"
-    )
-    if source.trained is False:
+    is_detector = isinstance(manifest.model, DetectorFacts)
+    _say(detector_parity(manifest.parity) if is_detector else _parity(manifest.parity))
+    if manifest.trained is False:
         _say("  untrained weights: the joints that it finds mean nothing")
     for line in _next_commands(exported) if engine is None else engine_lines(exported, target, engine):
         _say(line)
 
 
+def _parity(parity: Mapping[str, Any]) -> str:
+    return (
+        f"  parity on {parity['crops']} crops: logits within {parity['logit_error']:.1e} of their spread (budget "
+        f"{parity['logit_budget']:g}), {parity['moved']} of {parity['joints']} joints moved"
+    )
+
+
 def _next_commands(exported: Exported) -> list[str]:
     path = exported.path
+    if isinstance(exported.manifest.model, DetectorFacts):
+        return ["  next:", f"    amfac-info {path}"]
     return [
         "  next:",
         f"    amfac-run --engine {path} --source photo.jpg --save joints.jpg",

@@ -116,8 +116,10 @@ def _trtexec_options(manifest: Manifest) -> str:
     half = ""
     if manifest.precision == FP16:
         half = " --fp16" if manifest.extra["opset"] <= TENSORRT_8_OPSET else " --stronglyTyped"
-    batch, crop = manifest.batch, manifest.recipe.crop
+    batch = manifest.batch
     if batch.is_fixed:
         return half
+    (images,) = manifest.inputs
+    sides = "x".join(map(str, images.shape[1:]))
     sizes = {"min": batch.minimum, "opt": batch.optimum, "max": batch.maximum}
-    return half + "".join(f" --{name}Shapes=crops:{size}x{crop.height}x{crop.width}x3" for name, size in sizes.items())
+    return half + "".join(f" --{name}Shapes={images.name}:{size}x{sides}" for name, size in sizes.items())
