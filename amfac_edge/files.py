@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "atomic_file",
     "atomic_files",
+    "cache_folder",
     "file_bytes",
     "json_bytes",
     "json_value",
@@ -108,6 +109,14 @@ def writable_folder(folder: Path) -> Path:
     with contextlib.suppress(OSError):
         _temporary_beside(folder / "probe").unlink()
     return folder
+
+
+def cache_folder(name: str) -> Path:
+    """The folder `amfac-edge/<name>` in the user's cache; it may not be there yet."""
+    stated = os.environ.get("XDG_CACHE_HOME", "")
+    # The specification says that a relative path in it is to be ignored.
+    cache = Path(stated) if Path(stated).is_absolute() else Path.home() / ".cache"
+    return cache / "amfac-edge" / name
 
 
 def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from amfac_edge.compiler.bindings import has_builder
 from amfac_edge.compiler.options import BuildOptions
 from amfac_edge.compiler.plans import BuiltPlan, plan_from_artefact, plan_name
+from amfac_edge.compiler.progress import BuildProgress
 
-__all__ = ["BuildOptions", "BuiltPlan", "has_builder", "plan_from_artefact", "plan_name"]
+__all__ = ["BuildOptions", "BuildProgress", "BuiltPlan", "has_builder", "plan_from_artefact", "plan_name"]

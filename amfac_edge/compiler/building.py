@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import RTX
 from amfac_edge.compiler.bindings import load_bindings
+from amfac_edge.compiler.build_log import build_logger
+from amfac_edge.compiler.memory import ran_out_of_memory
+from amfac_edge.compiler.progress import progress_monitor, tell_stage
+from amfac_edge.compiler.timing_cache import cache_file, read_timing_cache, use_timing_cache
 from amfac_edge.errors import ModelFileError
 from amfac_edge.sessions.tensorrt_messages import error_from_log, notes_from_log
 
@@ -37,6 +41,10 @@ class BuildRequest:
         profile: smallest, tuned and largest shape of each input with a dynamic batch; empty for a fixed batch.
         half: whether the graph computes in float16, for TensorRT 8.6, which has to be told.
         workspace_mib: limit of the builder's scratch memory; None for the library's own.
+        tactic_dram_mib: limit of the memory that a tactic may take; None for the library's own.
+        optimization_level: 0 to 5; None for the library's own.
+        version_compatible: the plan shall run in later releases too.
+        timing_cache: machine and mode of `timing_cache.cache_file`; None for none.
     """
 
     flavour: str
@@ -45,6 +53,10 @@ class BuildRequest:
     profile: Mapping[str, tuple[tuple[int, ...], ...]]
     half: bool = False
     workspace_mib: int | None = None
+    tactic_dram_mib: int | None = None
+    optimization_level: int | None = None
+    version_compatible: bool = False
+    timing_cache: tuple[str, tuple[str, ...]] | None = None
 
 
 def build_in_child(onnx: str, plan: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -52,26 +64,37 @@ def build_in_child(onnx: str, plan: str, request: dict[str, Any]) -> dict[str, A
 
     Args:
         onnx: path of the graph.
-        plan: path of the file to write.
+        plan: path of the file to write; a timing cache is written to the same with .cache behind it.
         request: the fields of a `BuildRequest`.
 
     Returns:
-        `version` of the library, whether it was `strongly_typed`, `layers` of the parsed network, and `notes`: what the
-        library had to remark, said so that it can be understood.
+        `version` of the library, whether it was `strongly_typed`, `layers` of the parsed network, `timing_cache`: the
+        path where that belongs (None: there is none), and `notes`: what the library had to remark, said so that it can
+        be understood. Where memory ran out, `short_of_memory` alone: what the library says of it.
 
     Raises:
         ModelFileError: the graph can't be parsed.
         AmfacError: the library built nothing; what its log says.
     """
+    tell_stage("loading the library")
     content = Path(onnx).read_bytes()
     build = _Build(BuildRequest(**request), name=Path(onnx).name)
     serialized = build.run(content)
+    if serialized is None:
+        error = error_from_log(build.log, where=build.name)
+        if ran_out_of_memory(build.log):
+            return {"short_of_memory": error.problem}
+        raise error
+    tell_stage("writing")
     Path(plan).write_bytes(serialized)
+    if build.timing_cache is not None:
+        Path(f"{plan}.cache").write_bytes(build.timing_cache)
     return {
         "version": build.version,
         "strongly_typed": build.strongly_typed,
         "layers": build.layers,
-        "notes": list(notes_from_log(build.log)),
+        "timing_cache": str(build.timing_cache_file) if build.timing_cache is not None else None,
+        "notes": [*build.notes, *notes_from_log(build.log)],
     }
 
 
@@ -81,27 +104,42 @@ class _Build:
     def __init__(self, request: BuildRequest, *, name: str) -> None:
         self._trt = load_bindings(request.flavour)
         self._request = request
-        self._name = name
+        self.name = name
         self.version = str(self._trt.__version__)
         self.strongly_typed = hasattr(self._trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+        # Kept here, since it must outlive the builder that calls it.
+        self._monitor = progress_monitor(self._trt)
         self.layers = 0
         self.log: list[str] = []
+        self.notes: list[str] = []
+        self.timing_cache: bytes | None = None
+        self.timing_cache_file: Path | None = None
+        if request.timing_cache is not None:
+            machine, mode = request.timing_cache
+            self.timing_cache_file = cache_file(machine, self.version, mode)
 
-    def run(self, content: bytes) -> bytes:
+    def run(self, content: bytes) -> bytes | None:
+        """The plan; None where the library built nothing, and its log says why."""
         trt = self._trt
-        logger = _logger(trt, self.log)
+        logger = build_logger(trt, self.log)
         builder = trt.Builder(logger)
         if builder is None:
-            raise error_from_log(self.log, where=self._name)
+            return None
         network = builder.create_network(self._network_flags())
+        tell_stage("parsing")
         self._parse(network, logger, content)
         network.name = self._request.engine_name
         self.layers = network.num_layers
         config = builder.create_builder_config()
+        if self._monitor is not None:
+            config.progress_monitor = self._monitor
         self._configure(builder, config)
+        tell_stage("building")
         serialized = builder.build_serialized_network(network, config)
         if serialized is None:
-            raise error_from_log(self.log, where=self._name)
+            return None
+        if self.timing_cache_file is not None:
+            self.timing_cache = bytes(config.get_timing_cache().serialize())
         return bytes(serialized)
 
     def _network_flags(self) -> int:
@@ -118,7 +156,7 @@ class _Build:
         if not parsed or network.num_outputs == 0:
             said = "; ".join(f"node {fault.node()}: {fault.desc()}" for fault in faults) or "it has no outputs"
             raise ModelFileError(
-                f"{self._name}: the parser of {self._request.flavour} {self.version} refuses it: {said}",
+                f"{self.name}: the parser of {self._request.flavour} {self.version} refuses it: {said}",
                 cure="Export the model again with amfac-export, for this very target.",
             )
 
@@ -129,31 +167,46 @@ class _Build:
         if request.half and not self.strongly_typed:
             config.set_flag(trt.BuilderFlag.FP16)
         if request.flavour == RTX:
-            config.num_compute_capabilities = len(request.compute_capabilities)
-            for index, capability in enumerate(request.compute_capabilities):
-                card = getattr(trt.ComputeCapability, "SM" + capability.replace(".", ""), None)
-                if card is None:
-                    raise ModelFileError(
-                        f"TensorRT-RTX {self.version} builds nothing for compute capability {capability}",
-                        cure="It serves RTX cards (7.5 to 12.1); a Jetson's plan is built on the board.",
-                    )
-                config.set_compute_capability(card, index)
+            self._name_cards(config)
+        else:
+            self._configure_proper(config)
         if request.profile:
             profile = builder.create_optimization_profile()
             for name, shapes in request.profile.items():
                 profile.set_shape(name, *(tuple(shape) for shape in shapes))
             config.add_optimization_profile(profile)
 
+    def _name_cards(self, config: Any) -> None:  # noqa: ANN401 - TensorRT's own
+        capabilities = self._request.compute_capabilities
+        config.num_compute_capabilities = len(capabilities)
+        for index, capability in enumerate(capabilities):
+            card = getattr(self._trt.ComputeCapability, "SM" + capability.replace(".", ""), None)
+            if card is None:
+                raise ModelFileError(
+                    f"TensorRT-RTX {self.version} builds nothing for compute capability {capability}",
+                    cure="It serves RTX cards (7.5 to 12.1); a Jetson's plan is built on the board.",
+                )
+            config.set_compute_capability(card, index)
+        if self._request.optimization_level is not None:
+            # Measured with 1.7.1: the plans of 0 and of 5 are alike.
+            self.notes.append("TensorRT-RTX knows optimisation levels by name alone: it was not told of one")
 
-def _logger(trt: Any, lines: list[str]) -> Any:  # noqa: ANN401 - TensorRT's own
-    """A logger that keeps warnings and errors."""
-
-    class Keeper(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:  # noqa: ANN401 - TensorRT's own
-            if int(severity) <= int(trt.ILogger.Severity.WARNING):
-                lines.append(message)
-
-    return Keeper()
+    def _configure_proper(self, config: Any) -> None:  # noqa: ANN401 - TensorRT's own
+        """What TensorRT-RTX doesn't have: it measures nothing, and builds for no later release."""
+        trt, request = self._trt, self._request
+        # Without it the inspector has no more to tell than names.
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+        if request.tactic_dram_mib is not None and hasattr(trt.MemoryPoolType, "TACTIC_DRAM"):
+            config.set_memory_pool_limit(trt.MemoryPoolType.TACTIC_DRAM, request.tactic_dram_mib * _MIB)
+        if request.optimization_level is not None:
+            if hasattr(config, "builder_optimization_level"):
+                config.builder_optimization_level = request.optimization_level
+            else:
+                self.notes.append(f"TensorRT {self.version} has no optimisation levels: it was not told of one")
+        if request.version_compatible:
+            config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+        if self.timing_cache_file is not None:
+            content, fault = read_timing_cache(self.timing_cache_file)
+            if not use_timing_cache(config, content):
+                fault = f"{self.timing_cache_file}: a timing cache of another TensorRT or GPU; a fresh one was begun"
+            self.notes += [fault] if fault else []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import (
+    FP32,
     RTX,
     Manifest,
     PlanFacts,
@@ -18,21 +19,27 @@ from amfac_edge.artefact import (
     read_artefact,
     read_plan_header,
 )
-from amfac_edge.children import ChildFailure, call_in_child
+from amfac_edge.compiler.attempts import BuildAnswer, BuildRun
 from amfac_edge.compiler.building import BuildRequest
+from amfac_edge.compiler.layers import layers_path
+from amfac_edge.compiler.memory import check_memory, workspaces
 from amfac_edge.compiler.options import BuildOptions
-from amfac_edge.errors import InputError, MachineError
+from amfac_edge.compiler.progress import Listener
+from amfac_edge.compiler.timing_cache import keep_timing_cache
+from amfac_edge.errors import InputError, MachineError, OutputError
 from amfac_edge.files import atomic_files, refuse_overwriting, sha256_of, writable_folder
 from amfac_edge.machine.packages import Packages
-from amfac_edge.machine.this_machine import read_machine
+from amfac_edge.machine.this_machine import read_machine, target_of
 from amfac_edge.sessions.host import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from amfac_edge.compiler.progress import BuildProgress
     from amfac_edge.declared.target import Target
+    from amfac_edge.machine.this_machine import Machine
 
-__all__ = ["BuiltPlan", "plan_from_artefact", "plan_name"]
+__all__ = ["BuiltPlan", "plan_from_artefact", "plan_name", "write_plan"]
 
 _SUFFIX = {RTX: ".rtx.plan"}
 _DEFAULTS = BuildOptions()
@@ -73,6 +80,7 @@ def plan_from_artefact(
     *,
     flavour: str = RTX,
     options: BuildOptions = _DEFAULTS,
+    progress: Callable[[BuildProgress], None] | None = None,
 ) -> BuiltPlan:
     """Build the plan of an ONNX artefact in a child process and write it with its manifest.
 
@@ -83,53 +91,109 @@ def plan_from_artefact(
         flavour: "tensorrt-rtx": builds without a GPU for the cards of `targets`. "tensorrt": builds for the GPU of this
             machine, which must be that of the one target.
         options: what else the build is told.
+        progress: called with where the build is, about once a second; to raise from it, as Ctrl-C does, ends the build.
 
     Raises:
-        InputError: targets that such a plan can't serve.
+        InputError: targets, or options, that such a plan can't serve.
         ModelFileError: the artefact is damaged, was replaced, or the library refuses it.
-        MachineError: the library is missing, or gave up.
+        MachineError: the library is missing, or gave up; there is too little memory.
         OutputError: the place can't be written to.
     """
     capabilities = _capabilities(targets, flavour)
+    _check_options(options, targets, flavour)
     graph, manifest = read_artefact(artefact)
     path = writable_folder(out) / plan_name(artefact, flavour, targets)
-    refuse_overwriting([path, manifest_path(path)], [artefact, manifest_path(artefact)])
+    layers = layers_path(path)
+    refuse_overwriting([path, manifest_path(path), layers], [artefact, manifest_path(artefact)])
+    # TensorRT proper chooses its kernels on this machine; TensorRT-RTX builds for others, and asks none.
+    machine = read_machine() if flavour != RTX else None
     request = BuildRequest(
         flavour=flavour,
         compute_capabilities=capabilities,
         engine_name=f"amfac/1 {manifest.name} {manifest.digests['artefact'][:_DIGEST_SHOWN]}",
         profile=_profile(manifest),
-        half=manifest.precision != "fp32",
+        half=manifest.precision != FP32,
         workspace_mib=_workspace(options, targets, flavour),
+        tactic_dram_mib=targets[0].builder.tactic_dram_mib if machine else None,
+        optimization_level=options.optimization_level,
+        version_compatible=options.version_compatible,
+        timing_cache=_timing_cache(machine, targets[0], manifest) if machine and options.timing_cache else None,
     )
+    memory = targets[0].memory
+    shared = machine is not None and memory is not None and memory.unified
+    if machine is not None and shared and options.memory_check:
+        check_memory(machine.memory, workspace_mib=request.workspace_mib, tactic_dram_mib=request.tactic_dram_mib)
     with tempfile.TemporaryDirectory(prefix="amfac-build-") as scratch:
         source, built = Path(scratch) / artefact.name, Path(scratch) / "plan"
         source.write_bytes(graph)
-        try:
-            answer = call_in_child(
-                "amfac_edge.compiler.building:build_in_child",
-                timeout_s=options.seconds(flavour),
-                onnx=str(source),
-                plan=str(built),
-                request=dataclasses.asdict(request),
-            )
-        except ChildFailure as failure:
-            raise MachineError(
-                f"{artefact}: {flavour} built no plan: {failure.reason}",
-                cure="Close other programs and try again; amfac-doctor says how much memory is free.",
-            ) from failure
+        run = BuildRun(artefact, source, built, request, options, Listener(progress) if progress else None)
+        answer = run.built(workspaces(request.workspace_mib) if shared else (request.workspace_mib,))
         content = built.read_bytes()
         header = read_plan_header(built)
-    if header.flavour != flavour or header.fault:
-        raise MachineError(
-            f"{artefact}: what {flavour} {answer['version']} built is {header.title}: {header.fault or 'another kind'}",
-            cure="Try again; if it stays so, report it with this version.",
+        if header.flavour != flavour or header.fault:
+            what = f"{header.title}: {header.fault or 'another kind'}"
+            raise MachineError(
+                f"{artefact}: what {flavour} {answer.version} built is {what}",
+                cure="Try again; if it stays so, report it with this version.",
+            )
+        answer = run.with_layers(answer)
+    described = _described(manifest, targets, answer, content, machine)
+    write_plan(path, content, described, answer.layers_json)
+    if answer.cache is not None:
+        answer = _cache_kept(answer, *answer.cache)
+    return BuiltPlan(path, described, answer.notes)
+
+
+def _check_options(options: BuildOptions, targets: Sequence[Target], flavour: str) -> None:
+    if options.version_compatible and flavour == RTX:
+        raise InputError(
+            f"TensorRT-RTX builds no version-compatible plan (for {targets[0].title}): its plans stay in its release",
+            cure="Leave --version-compatible out, or build with TensorRT proper on the card itself, by its kit.",
         )
-    described = _described(manifest, targets, request, answer, content)
-    with atomic_files(manifest_path(path), path) as (manifest_part, part):
+
+
+def _timing_cache(machine: Machine, target: Target, manifest: Manifest) -> tuple[str, tuple[str, ...]]:
+    """The machine that measures, and what its measurements hold for beside TensorRT's version."""
+    here = target_of(machine)
+    # A build that was forced on another machine must not measure for the right one.
+    name = target.name if here == target.name else f"{target.name}-on-{here or 'another'}"
+    mode = machine.jetson.power_mode if machine.jetson else None
+    return name, (mode or "no mode", manifest.precision)
+
+
+def write_plan(path: Path, content: bytes, described: Manifest, layers_json: bytes | None) -> None:
+    """Write a plan with its manifest, and its layers where they are known; all of them or none.
+
+    Args:
+        path: of the plan.
+        content: of the plan.
+        described: its manifest.
+        layers_json: what the inspector said; None for what nobody asked, and what lay there before is removed.
+
+    Raises:
+        OutputError: the place can't be written to.
+    """
+    layers = layers_path(path)
+    if layers_json is None:
+        with atomic_files(manifest_path(path), path) as (manifest_part, part):
+            part.write_bytes(content)
+            manifest_part.write_bytes(described.as_bytes())
+        # Those of the plan that lay there before would be taken for this one's.
+        layers.unlink(missing_ok=True)
+        return
+    with atomic_files(manifest_path(path), layers, path) as (manifest_part, layers_part, part):
         part.write_bytes(content)
+        layers_part.write_bytes(layers_json)
         manifest_part.write_bytes(described.as_bytes())
-    return BuiltPlan(path, described, tuple(answer["notes"]))
+
+
+def _cache_kept(answer: BuildAnswer, path: Path, content: bytes) -> BuildAnswer:
+    try:
+        keep_timing_cache(path, content)
+    except OutputError as error:
+        note = f"{error.problem}: the next build measures everything once more"
+        return dataclasses.replace(answer, notes=(*answer.notes, note))
+    return answer
 
 
 def _capabilities(targets: Sequence[Target], flavour: str) -> tuple[str, ...]:
@@ -161,9 +225,7 @@ def _profile(manifest: Manifest) -> dict[str, tuple[tuple[int, ...], ...]]:
     }
 
 
-def _machine_facts() -> dict[str, Any]:
-    """The machine that TensorRT proper chose its kernels on; TensorRT-RTX builds for others, and asks none."""
-    machine = read_machine()
+def _machine_facts(machine: Machine) -> dict[str, Any]:
     host = host_of(machine, Packages())
     gpu = host.gpus[0] if host.gpus else None
     clock = machine.jetson.gpu_clock if machine.jetson else None
@@ -178,22 +240,31 @@ def _machine_facts() -> dict[str, Any]:
 
 
 def _described(
-    manifest: Manifest, targets: Sequence[Target], request: BuildRequest, answer: dict[str, object], content: bytes
+    manifest: Manifest, targets: Sequence[Target], answer: BuildAnswer, content: bytes, machine: Machine | None
 ) -> Manifest:
     digests = {name: value for name, value in manifest.digests.items() if name != "artefact"}
+    if answer.cache is not None:
+        digests["timing_cache"] = sha256_of(answer.cache[1])
+    request = answer.request
     facts = PlanFacts(
         flavour=request.flavour,
-        tensorrt_version=str(answer["version"]),
+        tensorrt_version=answer.version,
         compute_capabilities=request.compute_capabilities,
-        **(_machine_facts() if request.flavour != RTX else {}),
+        **(_machine_facts(machine) if machine else {}),
         system=platform.system().lower(),
         architecture=platform.machine(),
+        host_code=request.version_compatible,
+        layer_precision=answer.layer_precision,
         profile={name: ProfileRange(*shapes) for name, shapes in request.profile.items()},
         engine_name=request.engine_name,
         settings={
-            "strongly_typed": answer["strongly_typed"],
+            "strongly_typed": answer.strongly_typed,
             "workspace_mib": request.workspace_mib,
-            "parsed_layers": answer["layers"],
+            "tactic_dram_mib": request.tactic_dram_mib,
+            "optimization_level": request.optimization_level if machine else None,
+            "version_compatible": request.version_compatible,
+            "parsed_layers": answer.parsed_layers,
+            "layer_information": answer.layer_information,
             "targets": [target.name for target in targets],
         },
     )
@@ -201,6 +272,6 @@ def _described(
         manifest,
         target=manifest.target if manifest.target in {target.name for target in targets} else targets[0].name,
         digests={**digests, "onnx": manifest.digests["artefact"], "artefact": sha256_of(content)},
-        versions={**manifest.versions, request.flavour: str(answer["version"])},
+        versions={**manifest.versions, request.flavour: answer.version},
         plan=facts,
     )

@@ -19,7 +19,7 @@ from amfac_edge.declared.public_model import is_sha256
 from amfac_edge.errors import InputError, ModelFileError, OutputError
 from amfac_edge.fetching.archives import extract_member, is_archive
 from amfac_edge.fetching.downloading import LARGEST, Patience, Watch, discard_part, download
-from amfac_edge.files import atomic_file, sha256_of, writable_folder
+from amfac_edge.files import atomic_file, cache_folder, sha256_of, writable_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +48,7 @@ class Fetched:
 
 def model_folder(name: str) -> Path:
     """The folder in the user's cache where a model of this name lies."""
-    stated = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification says that a relative path in it is to be ignored.
-    cache = Path(stated) if Path(stated).is_absolute() else Path.home() / ".cache"
-    return cache / "amfac-edge" / "models" / name
+    return cache_folder("models") / name
 
 
 def part_of(model: PublicModel, folder: Path) -> Path:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from amfac_edge.artefact import RTX, TENSORRT
+from amfac_edge.compiler import progress
 from amfac_edge.compiler.bindings import has_builder, load_bindings
 from amfac_edge.compiler.building import BuildRequest, build_in_child
+from amfac_edge.compiler.timing_cache import cache_file, keep_timing_cache
 from amfac_edge.errors import AmfacError, MachineError, MissingExtraError, ModelFileError
 
 if TYPE_CHECKING:
@@ -58,7 +60,14 @@ def test_tensorrt_8_6_is_told_of_half_precision_and_explicit_batch(
     assert told["content"] == b"a graph"
     assert told["network"].name == REQUEST.engine_name
     assert (tmp_path / "plan").read_bytes() == b"ftrt plan"
-    assert answer == {"version": "8.6.1", "strongly_typed": False, "layers": 5, "notes": []}
+    assert answer == {
+        "version": "8.6.1",
+        "strongly_typed": False,
+        "layers": 5,
+        "timing_cache": None,
+        "notes": [],
+    }
+    assert told["config"].profiling_verbosity == "DETAILED"
 
 
 def test_a_later_one_reads_precision_in_the_graph(
@@ -70,6 +79,95 @@ def test_a_later_one_reads_precision_in_the_graph(
     assert module.record.told["flags"] == []
     assert "profile" not in module.record.told
     assert answer["strongly_typed"] is True
+
+
+def test_what_is_asked_for_is_told(fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = fakes.bindings("10.3.0")
+    built_by(
+        module, tmp_path, monkeypatch, tactic_dram_mib=2048, optimization_level=5, version_compatible=True, half=False
+    )
+    told = module.record.told
+    assert told["TACTIC_DRAM"] == 2 << 30
+    assert "WORKSPACE" not in told
+    assert told["flags"] == ["VERSION_COMPATIBLE"]
+    assert told["config"].builder_optimization_level == 5
+
+
+def test_nothing_is_told_that_nobody_asked_for(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = fakes.bindings("11.4.0.106")
+    built_by(module, tmp_path, monkeypatch)
+    told = module.record.told
+    assert told["flags"] == []
+    assert told["config"].builder_optimization_level == 3
+    assert not {"WORKSPACE", "TACTIC_DRAM", "caches"} & told.keys()
+
+
+def test_an_optimisation_level_that_the_library_lacks_is_said(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = fakes.bindings("8.6.1")
+    monkeypatch.delattr(module.IBuilderConfig, "builder_optimization_level")
+    answer = built_by(module, tmp_path, monkeypatch, optimization_level=2)
+    assert answer["notes"] == ["TensorRT 8.6.1 has no optimisation levels: it was not told of one"]
+
+
+def test_memory_that_runs_out_is_an_answer(fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = built_by(fakes.bindings("10.3.0", enough_mib=256), tmp_path, monkeypatch, workspace_mib=512)
+    assert answer == {"short_of_memory": "tiny.onnx: the GPU's memory is used up"}
+
+
+def test_a_timing_cache_serves_the_next_build(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = ("orin-nano-8", ("15W", "fp16"))
+    module = fakes.bindings("10.3.0")
+    answer = built_by(module, tmp_path, monkeypatch, timing_cache=place)
+    path = Path(answer["timing_cache"])
+    assert path == tmp_path / "cache" / "amfac-edge" / "timing" / "orin-nano-8.tensorrt-10.3.0.15w.fp16.cache"
+    assert module.record.told["caches"] == [b""]
+    measured = (tmp_path / "plan.cache").read_bytes()
+    assert measured == b"measured by 10.3.0: 1 ms"
+    keep_timing_cache(path, measured)
+    again = fakes.bindings("10.3.0")
+    assert built_by(again, tmp_path, monkeypatch, timing_cache=place)["notes"] == []
+    assert again.record.told["caches"] == [measured]
+
+
+def test_a_foreign_timing_cache_is_left_aside(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = cache_file("orin-nano-8", "10.3.0", ("15W", "fp16"))
+    keep_timing_cache(path, b"measured by 8.6.2: 1 ms")
+    module = fakes.bindings("10.3.0")
+    answer = built_by(module, tmp_path, monkeypatch, timing_cache=("orin-nano-8", ("15W", "fp16")))
+    assert answer["notes"] == [f"{path}: a timing cache of another TensorRT or GPU; a fresh one was begun"]
+    assert module.record.told["caches"] == [b"measured by 8.6.2: 1 ms", b""]
+    assert (tmp_path / "plan.cache").read_bytes() == b"measured by 10.3.0: 1 ms"
+
+
+def test_the_monitor_tells_the_parent_and_stops_when_nobody_listens(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    module = fakes.bindings("10.3.0", phases=(("Building engine", 2), ("Timing tactics", 3)))
+    monkeypatch.setattr(progress, "_PAUSE_S", 0.0)
+
+    def listening(value: object) -> bool:
+        told.append(value)
+        return True
+
+    monkeypatch.setattr(progress, "tell_parent", listening)
+    built_by(module, tmp_path, monkeypatch)
+    stages = [value["stage"] for value in told if "stage" in value]
+    assert stages == ["loading the library", "parsing", "building", "writing"]
+    assert {"phase": "Timing tactics", "step": 2, "steps": 3} in told
+    monkeypatch.setattr(progress, "tell_parent", lambda _: False)
+    with pytest.raises(AmfacError, match="Build canceled"):
+        built_by(fakes.bindings("10.3.0", phases=(("Timing tactics", 3),)), tmp_path, monkeypatch)
 
 
 def test_nothing_built_is_the_logs_reason(fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

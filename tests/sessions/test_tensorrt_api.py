@@ -56,6 +56,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "NetworkDefinitionCreationFlag.STRONGLY_TYPED": ("8.6.1",),
     "NetworkDefinitionCreationFlag.EXPLICIT_BATCH": ("11.4.0.106", "rtx-1.7.1.116"),
     "BuilderFlag.FP16": ("11.4.0.106", "rtx-1.7.1.116"),
+    # compiler.progress looks whether there is a monitor to be given.
+    "IProgressMonitor": ("8.6.1",),
+    "IBuilderConfig.progress_monitor": ("8.6.1",),
     # Only TensorRT-RTX builds for cards that are not there.
     "ComputeCapability": _PROPER,
     "IBuilderConfig.num_compute_capabilities": _PROPER,
@@ -224,7 +227,7 @@ def test_the_record_says_what_is_known_otherwise(name: str, lacking: tuple[str, 
         ("getattr(trt.BuilderFlag, 'FP16', None)", []),
         ("getattr(self.trt.BuilderFlag, 'FP61', None)", ["line 1: BuilderFlag.FP61 is in no version"]),
         ("hasattr(trt, 'Nonsense')", ["line 1: Nonsense is in no version"]),
-        ("class Monitor(trt.IProgressMonitor): ...", ["line 1: IProgressMonitor is not in 8.6.1"]),
+        ("class Own(trt.IDebugListener): ...", ["line 1: IDebugListener is not in 8.6.1"]),
         ("(run := trt.Runtime(x)).deserialize_cuda_engine(b'').refit", ["line 1: ICudaEngine.refit is in no version"]),
         ("def f(trt: Any, engine: Any):\n engine.refit\n engine.name", ["line 2: ICudaEngine.refit is in no version"]),
         ("def f(config: Settings):\n config.anything", []),
