@@ -9,7 +9,7 @@ from amfac_edge.errors import InputError
 if TYPE_CHECKING:
     from amfac_edge.declared.target import Target
 
-__all__ = ["FP16", "FP32", "OPSETS", "TENSORRT_8_OPSET", "chosen_precision"]
+__all__ = ["FP16", "FP32", "OPSETS", "TENSORRT_8_OPSET", "chosen_precision", "takes_both_forms"]
 
 FP32, FP16 = "fp32", "fp16"
 # TensorRT 10 and later read opset 19; 8.6 reads 17 at most. Not 20: its GridSample is read wrongly by older parsers.
@@ -35,3 +35,12 @@ def chosen_precision(asked: str | None, target: Target) -> str:
             cure="Leave --precision out: each target then has its own.",
         )
     return precision
+
+
+def takes_both_forms(version: str) -> bool:
+    """Whether a TensorRT of `version` has both strong typing and the older flag for FP16, and the former is young.
+
+    NVIDIA's notes on moving to strong typing say to upgrade from 10.11 and earlier first.
+    """
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    return (10, 0) <= tuple(numbers) < (10, 12)

@@ -39,7 +39,8 @@ class BuildRequest:
             for the GPU that is there.
         engine_name: that the plan shall give.
         profile: smallest, tuned and largest shape of each input with a dynamic batch; empty for a fixed batch.
-        half: whether the graph computes in float16, for TensorRT 8.6, which has to be told.
+        half: whether the plan computes in float16, for a network without strong types, which has to be told.
+        typed: strong types where the library has them; False is for TensorRT proper before 11, which then chooses.
         workspace_mib: limit of the builder's scratch memory; None for the library's own.
         tactic_dram_mib: limit of the memory that a tactic may take; None for the library's own.
         optimization_level: 0 to 5; None for the library's own.
@@ -52,6 +53,7 @@ class BuildRequest:
     engine_name: str
     profile: Mapping[str, tuple[tuple[int, ...], ...]]
     half: bool = False
+    typed: bool = True
     workspace_mib: int | None = None
     tactic_dram_mib: int | None = None
     optimization_level: int | None = None
@@ -106,7 +108,7 @@ class _Build:
         self._request = request
         self.name = name
         self.version = str(self._trt.__version__)
-        self.strongly_typed = hasattr(self._trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+        self.strongly_typed = request.typed and hasattr(self._trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
         # Kept here, since it must outlive the builder that calls it.
         self._monitor = progress_monitor(self._trt)
         self.layers = 0
@@ -146,7 +148,7 @@ class _Build:
         flags = self._trt.NetworkDefinitionCreationFlag
         if self.strongly_typed:
             return 1 << int(flags.STRONGLY_TYPED)
-        return 1 << int(flags.EXPLICIT_BATCH)
+        return 1 << int(flags.EXPLICIT_BATCH) if hasattr(flags, "EXPLICIT_BATCH") else 0
 
     def _parse(self, network: Any, logger: Any, content: bytes) -> None:  # noqa: ANN401 - TensorRT's own
         parser = self._trt.OnnxParser(network, logger)

@@ -25,6 +25,7 @@ class BuildOptions:
         version_compatible: the plan shall run in later releases of TensorRT too, by the lean runtime inside it, which
             is code for the CPU.
         timing_cache: what one build measured serves the next one, on the same machine in the same power mode.
+        trial: run a plan of TensorRT proper where it was built, if it can be, before it is written.
         memory_check: compare free memory with what a build may take, and refuse to begin one that is short of it.
         memory_mib: limit of what the building process may allocate; 0 for none; None for 6 GiB of TensorRT-RTX, and
             none of TensorRT proper, which nobody has seen under one.
@@ -36,6 +37,7 @@ class BuildOptions:
     optimization_level: int | None = None
     version_compatible: bool = False
     timing_cache: bool = True
+    trial: bool = True
     memory_check: bool = True
     memory_mib: int | None = None
     timeout_s: float | None = None

@@ -81,6 +81,7 @@ def plan_from_artefact(
     flavour: str = RTX,
     options: BuildOptions = _DEFAULTS,
     progress: Callable[[BuildProgress], None] | None = None,
+    typed: bool = True,
 ) -> BuiltPlan:
     """Build the plan of an ONNX artefact in a child process and write it with its manifest.
 
@@ -92,6 +93,8 @@ def plan_from_artefact(
             machine, which must be that of the one target.
         options: what else the build is told.
         progress: called with where the build is, about once a second; to raise from it, as Ctrl-C does, ends the build.
+        typed: precision is what the graph says. False: the graph is float32, and TensorRT proper before 11 is told to
+            use float16 where it likes.
 
     Raises:
         InputError: targets, or options, that such a plan can't serve.
@@ -112,7 +115,8 @@ def plan_from_artefact(
         compute_capabilities=capabilities,
         engine_name=f"amfac/1 {manifest.name} {manifest.digests['artefact'][:_DIGEST_SHOWN]}",
         profile=_profile(manifest),
-        half=manifest.precision != FP32,
+        half=manifest.precision != FP32 or not typed,
+        typed=typed,
         workspace_mib=_workspace(options, targets, flavour),
         tactic_dram_mib=targets[0].builder.tactic_dram_mib if machine else None,
         optimization_level=options.optimization_level,
@@ -258,6 +262,7 @@ def _described(
         profile={name: ProfileRange(*shapes) for name, shapes in request.profile.items()},
         engine_name=request.engine_name,
         settings={
+            "form": "typed" if answer.request.typed else "flag",
             "strongly_typed": answer.strongly_typed,
             "workspace_mib": request.workspace_mib,
             "tactic_dram_mib": request.tactic_dram_mib,

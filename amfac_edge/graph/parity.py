@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from amfac_edge.artefact.trial import Trial
 from amfac_edge.errors import GateError
 from amfac_edge.keypoints import SimccCode, skeleton
 
@@ -35,6 +36,7 @@ __all__ = [
     "generated_crops",
     "generated_pictures",
     "normalised",
+    "trial_of",
 ]
 
 LOGIT_BUDGET = 1e-4
@@ -173,6 +175,27 @@ def compare(
         score_error=float(np.abs(scores - expected_scores).max()),
         score_budget=allowed,
     )
+
+
+def trial_of(
+    recipe: Recipe,
+    crops: NDArray[np.uint8],
+    reference: Logits,
+    budget: Budget,
+    calibration: ScoreCalibration | None = None,
+) -> Trial:
+    """What a plan is tried with where it is built: the same terms as `compare`, less the logits, which it doesn't give.
+
+    Args:
+        recipe: of the model.
+        crops: (N,H,W,3) uint8 BGR.
+        reference: logits (N,K,W·k), (N,K,H·k) of the network itself on these crops.
+        budget: of the plan's precision.
+        calibration: of the score.
+    """
+    keypoints, scores = SimccCode.of(recipe).decode(*reference, recipe.temperature, calibration)
+    clear = np.logical_and(*(_is_clear(logits, budget.tie) for logits in reference))
+    return Trial(crops, keypoints, scores, clear, budget.shift_px, budget.moved_share)
 
 
 def check_parity(parity: Parity, recipe: Recipe, *, name: str) -> None:

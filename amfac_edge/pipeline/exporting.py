@@ -7,26 +7,37 @@ made from.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from amfac_edge.artefact import OPSETS, BatchRange, Manifest, chosen_precision
+from amfac_edge.artefact import (
+    FP32,
+    OPSETS,
+    BatchRange,
+    Manifest,
+    chosen_precision,
+    manifest_path,
+    takes_both_forms,
+)
+from amfac_edge.artefact.trial import trial_bytes
+from amfac_edge.compiler.forms import FLAG_FORM_FILE, TRIAL_FILE
 from amfac_edge.files import writable_folder
 from amfac_edge.graph.costs import layer_costs
 from amfac_edge.graph.halving import half_facts
 from amfac_edge.graph.onnx_values import opset_of
 from amfac_edge.graph.parity import check_parity
 from amfac_edge.pipeline.preparing import Form, Prepared, prepare
-from amfac_edge.pipeline.writing import tensor_spec, tool_versions, version_of, write_artefact
+from amfac_edge.pipeline.writing import finished_artefact, tensor_spec, tool_versions, version_of, write_artefact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
     from onnx import ModelProto
 
     from amfac_edge.declared.target import Target
+    from amfac_edge.graph.parity import Parity
     from amfac_edge.graph.simplifying import Simplification
     from amfac_edge.pipeline.sources import Source
 
@@ -65,12 +76,15 @@ class Exported:
         manifest: what it is.
         raw_path: of the raw twin, None where none was asked for.
         simplification: what the simplifier changed.
+        beside: what the machine that builds its plan gets with it, by name: a trial, and where TensorRT there takes
+            FP16 in two forms, the graph in the other one with its manifest. Empty for the CPU.
     """
 
     path: Path
     manifest: Manifest
     raw_path: Path | None
     simplification: Simplification
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def stage_count(targets: Sequence[Target], request: ExportRequest) -> int:
@@ -124,49 +138,75 @@ def _export(
         name += f".b{str(form.batch).replace(':', '-')}"
     path = request.out / f"{name}.onnx"
     check_parity(prepared.parity, source.recipe, name=path.name)
+    if prepared.full_parity is not None:
+        check_parity(prepared.full_parity, source.recipe, name=f"{path.name}, before its conversion")
     stage(f"{target.name}: writing {path}")
-    rounded = ", every float16 result rounded" if prepared.half else ""
-    evidence = prepared.parity.as_json() | {
-        "reference": "the network itself, FP32, without rewrites",
-        "engine": f"onnxruntime {version_of('onnxruntime')}, CPU{rounded}",
-    }
-    described = _Description(source, target, prepared, evidence)
+    described = _Description(source, target, prepared)
     raw_path = request.out / f"{name}.raw.onnx" if request.raw_logits else None
     if raw_path is not None:
-        _write(prepared.raw, raw_path, described, "raw")
-    return Exported(path, _write(prepared.model, path, described, "crops"), raw_path, prepared.simplification)
+        write_artefact(prepared.raw, raw_path, described.of(prepared.raw, "raw"))
+    manifest = write_artefact(prepared.model, path, described.of(prepared.model, "crops"))
+    return Exported(path, manifest, raw_path, prepared.simplification, described.beside() if target.gpu else {})
 
 
 @dataclass(frozen=True)
 class _Description:
+    """What the manifests of one export say."""
+
     source: Source
     target: Target
     prepared: Prepared
-    parity: dict[str, Any]
 
+    def of(self, model: ModelProto, input_kind: str) -> Manifest:
+        """The manifest of `model`, without its own digest."""
+        prepared = self.prepared
+        half = half_facts(prepared.half, model, layer_costs(model)) if prepared.half else {}
+        rounded = ", every float16 result rounded" if half else ""
+        more = {"half": half} if half else {}
+        return self._manifest(model, prepared.form.precision, input_kind, prepared.parity, rounded, more)
 
-def _write(model: ModelProto, path: Path, described: _Description, input_kind: str) -> Manifest:
-    """Write the artefact and its manifest as a pair."""
-    source, prepared = described.source, described.prepared
-    layers = layer_costs(model)
-    manifest = Manifest(
-        target=described.target.name,
-        precision=prepared.form.precision,
-        input_kind=input_kind,
-        batch=prepared.form.batch,
-        model=source.recipe,
-        inputs=tuple(map(tensor_spec, model.graph.input)),
-        outputs=tuple(map(tensor_spec, model.graph.output)),
-        digests=source.digests,
-        versions=tool_versions(),
-        parity=described.parity,
-        layers=layers,
-        trained=source.trained,
-        score_calibration=source.score_calibration,
-        extra={
-            "opset": opset_of(model),
-            "simplification": prepared.simplification.as_json(),
-            **({"half": half_facts(prepared.half, model, layers)} if prepared.half else {}),
-        },
-    )
-    return write_artefact(model, path, manifest)
+    def beside(self) -> dict[str, bytes]:
+        """See `Exported.beside`."""
+        prepared = self.prepared
+        files = {TRIAL_FILE: trial_bytes(prepared.trial)}
+        both = any(takes_both_forms(stack.tensorrt) for stack in self.target.stacks)
+        if both and prepared.full is not None and prepared.full_parity is not None:
+            manifest = self._manifest(prepared.full, FP32, "crops", prepared.full_parity)
+            content, manifest = finished_artefact(prepared.full, manifest)
+            files |= {FLAG_FORM_FILE: content, manifest_path(Path(FLAG_FORM_FILE)).name: manifest.as_bytes()}
+        return files
+
+    def _manifest(
+        self,
+        model: ModelProto,
+        precision: str,
+        input_kind: str,
+        parity: Parity,
+        rounded: str = "",
+        more: Mapping[str, object] | None = None,
+    ) -> Manifest:
+        source, prepared = self.source, self.prepared
+        return Manifest(
+            target=self.target.name,
+            precision=precision,
+            input_kind=input_kind,
+            batch=prepared.form.batch,
+            model=source.recipe,
+            inputs=tuple(map(tensor_spec, model.graph.input)),
+            outputs=tuple(map(tensor_spec, model.graph.output)),
+            digests=source.digests,
+            versions=tool_versions(),
+            parity=parity.as_json()
+            | {
+                "reference": "the network itself, FP32, without rewrites",
+                "engine": f"onnxruntime {version_of('onnxruntime')}, CPU{rounded}",
+            },
+            layers=layer_costs(model),
+            trained=source.trained,
+            score_calibration=source.score_calibration,
+            extra={
+                "opset": opset_of(model),
+                "simplification": prepared.simplification.as_json(),
+                **(more or {}),
+            },
+        )

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfac_edge.artefact import FP16, BatchRange
+from amfac_edge.artefact import FP16, FP32, BatchRange
 from amfac_edge.graph.contract import crop_graph
 from amfac_edge.graph.exporting import IR_VERSION
 from amfac_edge.graph.half_rounding import rounded_twin
 from amfac_edge.graph.halving import Halved, halved
 from amfac_edge.graph.onnx_values import shape_of
-from amfac_edge.graph.parity import Parity, budget_for, compare, generated_crops, normalised
+from amfac_edge.graph.parity import Parity, budget_for, compare, generated_crops, normalised, trial_of
 from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
 from amfac_edge.graph.simplifying import Simplification, simplified
 from amfac_edge.pipeline.sources import in_batches
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto
 
+    from amfac_edge.artefact.trial import Trial
     from amfac_edge.pipeline.sources import Source
 
 __all__ = ["Form", "Prepared", "outputs_of", "prepare"]
 
 _GENERATED_CROPS = 8
+_TRIAL_CROPS = 16
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class Prepared:
         simplification: what onnxsim changed in the raw graph.
         half: what was converted to float16; None in FP32.
         parity: with the network itself; whoever writes the graph checks it.
+        full: `model` before it was converted to float16; None in FP32.
+        full_parity: its own.
+        trial: what a plan of it is tried with.
     """
 
     form: Form
@@ -72,6 +77,9 @@ class Prepared:
     simplification: Simplification
     half: Halved | None
     parity: Parity
+    full: ModelProto | None
+    full_parity: Parity | None
+    trial: Trial
 
 
 def prepare(
@@ -97,24 +105,49 @@ def prepare(
     stage(f"{name}: simplifying with onnxsim, in a process of its own")
     raw, simplification = simplified(raw)
     half = halved(raw, normalised(pictures, recipe)) if form.precision == FP16 else None
-    raw = half.model if half else raw
-    model = crop_graph(raw, recipe, source.score_calibration)
+    full_raw, raw = raw, half.model if half else raw
     stage(f"{name}: parity with the network itself")
-    parity = _parity(source, raw, model, pictures, form.precision)
-    return Prepared(form, raw, model, simplification, half, parity)
+    comparison = _Comparison(source, pictures)
+    model = crop_graph(raw, recipe, source.score_calibration)
+    full = crop_graph(full_raw, recipe, source.score_calibration) if half else None
+    return Prepared(
+        form,
+        raw,
+        model,
+        simplification,
+        half,
+        comparison.of(raw, model, form.precision),
+        full,
+        comparison.of(full_raw, full, FP32) if full else None,
+        comparison.trial(form.precision),
+    )
 
 
-def _parity(source: Source, raw: ModelProto, model: ModelProto, pictures: NDArray[np.uint8], precision: str) -> Parity:
-    recipe = source.recipe
-    if precision == FP16:
-        # ONNX Runtime alone would compute it in float32 on this CPU.
-        raw, model = rounded_twin(raw), rounded_twin(model)
-    images = normalised(pictures, recipe)
-    raw_logits = outputs_of(raw, images)
-    keypoints, scores = outputs_of(model, pictures)
-    reference, found = source.model.logits(images), (raw_logits[0], raw_logits[1])
-    budget = budget_for(precision, recipe)
-    return compare(recipe, reference, found, (keypoints, scores), source.score_calibration, budget)
+class _Comparison:
+    """A network's answers to pictures, and how far others are from them."""
+
+    def __init__(self, source: Source, pictures: NDArray[np.uint8]) -> None:
+        self._source = source
+        self._pictures = pictures
+        self._images = normalised(pictures, source.recipe)
+        self._reference = source.model.logits(self._images)
+
+    def of(self, raw: ModelProto, model: ModelProto, precision: str) -> Parity:
+        recipe, calibration = self._source.recipe, self._source.score_calibration
+        if precision == FP16:
+            # ONNX Runtime alone would compute it in float32 on this CPU.
+            raw, model = rounded_twin(raw), rounded_twin(model)
+        x, y = outputs_of(raw, self._images)
+        keypoints, scores = outputs_of(model, self._pictures)
+        budget = budget_for(precision, recipe)
+        return compare(recipe, self._reference, (x, y), (keypoints, scores), calibration, budget)
+
+    def trial(self, precision: str) -> Trial:
+        recipe, calibration = self._source.recipe, self._source.score_calibration
+        # A kit stays small: of many real crops, the first few after the generated ones.
+        crops = self._pictures[:_TRIAL_CROPS]
+        x, y = (logits[:_TRIAL_CROPS] for logits in self._reference)
+        return trial_of(recipe, crops, (x, y), budget_for(precision, recipe), calibration)
 
 
 def outputs_of(model: ModelProto, values: NDArray[Any]) -> list[NDArray[np.float32]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.artefact import Manifest
 
-__all__ = ["tensor_spec", "tool_versions", "version_of", "write_artefact"]
+__all__ = ["finished_artefact", "tensor_spec", "tool_versions", "version_of", "write_artefact"]
 
 _TOOLS = ("amfac-edge", "torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy")
 
@@ -39,16 +39,21 @@ def write_artefact(model: ModelProto, path: Path, manifest: Manifest) -> Manifes
     Raises:
         OutputError: the place can't be written to.
     """
-    model.graph.name = f"amfac {manifest.name}"
-    model.producer_name, model.producer_version = "amfac-edge", manifest.versions["amfac-edge"]
-    onnx.helper.set_model_props(model, manifest.metadata())
-    content = model.SerializeToString(deterministic=True)
-    whole = dataclasses.replace(manifest, digests={**manifest.digests, "artefact": sha256_of(content)})
+    content, whole = finished_artefact(model, manifest)
     # The manifest first: a crash between the two renames leaves a digest that doesn't match, never a lone artefact.
     with atomic_files(manifest_path(path), path) as (manifest_part, part):
         part.write_bytes(content)
         manifest_part.write_bytes(whole.as_bytes())
     return whole
+
+
+def finished_artefact(model: ModelProto, manifest: Manifest) -> tuple[bytes, Manifest]:
+    """The content of an artefact's file and its manifest, as `write_artefact` writes them."""
+    model.graph.name = f"amfac {manifest.name}"
+    model.producer_name, model.producer_version = "amfac-edge", manifest.versions["amfac-edge"]
+    onnx.helper.set_model_props(model, manifest.metadata())
+    content = model.SerializeToString(deterministic=True)
+    return content, dataclasses.replace(manifest, digests={**manifest.digests, "artefact": sha256_of(content)})
 
 
 def tensor_spec(value: ValueInfoProto) -> TensorSpec:
