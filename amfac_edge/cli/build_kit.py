@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import RTX, TENSORRT
 from amfac_edge.cli.build_options import add_build_options, build_options
+from amfac_edge.cli.build_progress import BuildLine
 from amfac_edge.cli.command import CommandParser, run_command
 from amfac_edge.compiler import plan_from_artefact
 from amfac_edge.declared.reading import reading
@@ -22,7 +23,6 @@ from amfac_edge.serving.kits import KIT_FILE, KIT_SCHEMA
 from amfac_edge.sessions.host import this_host
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from amfac_edge.declared.target import Target
@@ -34,7 +34,7 @@ _SIZE_LIMIT = 1 << 20
 
 def main(argv: Sequence[str], kit: Path) -> int:
     """Build the plan of the kit in folder `kit`; return the exit code."""
-    return run_command("build.py", lambda: _build(_parser(kit).parse_args(argv), kit), argv)
+    return run_command("build.py", lambda: _build(argv, kit), argv)
 
 
 def _parser(kit: Path) -> CommandParser:
@@ -47,30 +47,36 @@ def _parser(kit: Path) -> CommandParser:
     return parser
 
 
-def _build(arguments: argparse.Namespace, kit: Path) -> int:
-    artefact, target = _contents(kit)
+def _build(argv: Sequence[str], kit: Path) -> int:
+    artefact, target, words = _contents(kit)
+    arguments = _parser(kit).parse_args([*words, *argv])
     proper = arguments.flavour == TENSORRT
     if proper and not arguments.anyway:
         _check_machine(target)
     options = build_options(arguments)
-    print(f"building for {target.title}; on a board this takes minutes", file=sys.stderr, flush=True)
-    built = plan_from_artefact(artefact, [target], arguments.out, flavour=arguments.flavour, options=options)
+    given = f" ({' '.join(words)})" if words else ""
+    print(f"building for {target.title}{given}; on a board this takes minutes", file=sys.stderr, flush=True)
+    with BuildLine() as line:
+        built = plan_from_artefact(
+            artefact, [target], arguments.out, flavour=arguments.flavour, options=options, progress=line
+        )
     for note in built.notes:
         print(f"  {note}", file=sys.stderr)
     print(built.path)
     return 0
 
 
-def _contents(kit: Path) -> tuple[Path, Target]:
+def _contents(kit: Path) -> tuple[Path, Target, tuple[str, ...]]:
     path = kit / KIT_FILE
     data = json_value(file_bytes(path, limit=_SIZE_LIMIT, what="kit's description"))
     with reading(data, where=str(path)) as table:
         table.text("schema", choices=(KIT_SCHEMA,))
         name, target = table.text("artefact"), table.text("target")
+        words = table.texts("options", default=())
         table.rest()
         if "/" in name or not name.endswith(".onnx"):
             table.fault("artefact", f"{json.dumps(name)} is no ONNX file of this folder")
-    return kit / name, load_target(target)
+    return kit / name, load_target(target), words
 
 
 def _check_machine(target: Target) -> None:

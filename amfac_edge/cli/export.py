@@ -15,6 +15,7 @@ import numpy as np
 from amfac_edge.artefact import OPSETS, BatchRange, DetectorFacts, chosen_precision, manifest_path
 from amfac_edge.cameras import open_source
 from amfac_edge.cli.build_options import add_build_options, build_options, build_words
+from amfac_edge.cli.build_progress import BuildLine
 from amfac_edge.cli.command import CommandParser, Steps, run_command
 from amfac_edge.cli.export_detector import (
     add_detector_options,
@@ -98,6 +99,7 @@ def _export(arguments: argparse.Namespace) -> int:
     batch = BatchRange.parse(arguments.batch) if arguments.batch else None
     for target in targets:
         chosen_precision(arguments.precision, target)
+    build_options(arguments)
     board = board_of(arguments, targets)
     from amfac_edge.pipeline import ExportRequest, is_detector, stage_count  # noqa: PLC0415 - loads torch
 
@@ -137,9 +139,10 @@ def _export(arguments: argparse.Namespace) -> int:
 def _engine(artefact: Path, target: Target, board: Board | None, arguments: argparse.Namespace) -> Engine:
     from amfac_edge.pipeline.engines import build_engine, build_engine_on_board  # noqa: PLC0415 - loads torch
 
-    if board is None:
-        return build_engine(artefact, target, build_options(arguments))
     words = build_words(arguments)
+    if board is None:
+        with BuildLine() as line:
+            return build_engine(artefact, target, build_options(arguments), words=words, progress=line)
     return build_engine_on_board(artefact, target, board, words, say=lambda line: _say(f"      {line}"))
 
 

@@ -67,6 +67,8 @@ def engine_lines(exported: Exported, target: Target, engine: Engine) -> Iterator
     if engine.plan is not None:
         yield from _plan_lines(engine.plan, target)
         yield from _board_lines(engine.plan, engine)
+    elif engine.remark:
+        yield f"  no plan: {engine.remark}"
     elif target.kind == "rtx":
         yield "  no plan: where TensorRT-RTX is installed, one is built here, without a GPU:"
         yield '    pip install "amfac-edge[rtx]"'

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from amfac_edge.compiler import BuiltPlan
+    from amfac_edge.compiler import BuildProgress, BuiltPlan
     from amfac_edge.declared.target import Target
     from amfac_edge.serving import Board
 
@@ -32,15 +32,24 @@ class Engine:
         kit: builds a plan of TensorRT proper on the target; None where `plan` is one already.
         board: that built the plan over ssh.
         beside: what else it sent: the build's log, layer information, measurements.
+        remark: why there is no plan, where one could have been expected.
     """
 
     plan: BuiltPlan | None
     kit: Path | None
     board: Board | None = None
     beside: tuple[Path, ...] = ()
+    remark: str = ""
 
 
-def build_engine(artefact: Path, target: Target, options: BuildOptions = _DEFAULTS) -> Engine:
+def build_engine(
+    artefact: Path,
+    target: Target,
+    options: BuildOptions = _DEFAULTS,
+    *,
+    words: Sequence[str] = (),
+    progress: Callable[[BuildProgress], None] | None = None,
+) -> Engine:
     """Build what can be built of an artefact for `target`, a board or a card, beside it.
 
     On the target itself, with TensorRT's bindings: its plan. Elsewhere a kit, and for RTX cards, where TensorRT-RTX is
@@ -50,17 +59,31 @@ def build_engine(artefact: Path, target: Target, options: BuildOptions = _DEFAUL
         artefact: `.onnx` of amfac-export with its manifest.
         target: of the kind "jetson" or "rtx".
         options: what else a build is told.
+        words: the same for a kit's build.py.
+        progress: called with how far a build is.
 
     Raises:
         AmfacError: as `plan_from_artefact` and `write_kit`.
     """
     if has_builder(TENSORRT) and this_host().target == target.name:
-        plan = plan_from_artefact(artefact, [target], artefact.parent, flavour=TENSORRT, options=options)
-        return Engine(plan, None)
-    kit = write_kit(artefact, target, artefact.parent)
-    if target.kind == "rtx" and has_builder(RTX):
-        return Engine(plan_from_artefact(artefact, [target], artefact.parent, flavour=RTX, options=options), kit)
-    return Engine(None, kit)
+        return Engine(_plan(artefact, target, TENSORRT, options, progress), None)
+    kit = write_kit(artefact, target, artefact.parent, words=words)
+    if target.kind != "rtx" or not has_builder(RTX):
+        return Engine(None, kit)
+    if options.version_compatible:
+        return Engine(None, kit, remark="TensorRT-RTX builds no version-compatible plan; the kit does, on the card")
+    return Engine(_plan(artefact, target, RTX, options, progress), kit)
+
+
+def _plan(
+    artefact: Path,
+    target: Target,
+    flavour: str,
+    options: BuildOptions,
+    progress: Callable[[BuildProgress], None] | None,
+) -> BuiltPlan:
+    folder = artefact.parent
+    return plan_from_artefact(artefact, [target], folder, flavour=flavour, options=options, progress=progress)
 
 
 def build_engine_on_board(

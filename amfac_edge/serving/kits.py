@@ -18,7 +18,7 @@ from amfac_edge.declared.library import declared_folder
 from amfac_edge.files import json_bytes, refuse_overwriting, writable_folder, write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from amfac_edge.artefact import Manifest
     from amfac_edge.declared.target import Target
@@ -34,8 +34,8 @@ LEAN_ROOMS = (
 """What a board needs of this package to build, run and measure; none of it imports torch or onnx."""
 
 _LEAN_COMMANDS = (
-    "__init__.py", "bench.py", "build_kit.py", "build_options.py", "command.py", "doctor.py", "doctor_file.py",
-    "info.py", "layout.py", "run.py",
+    "__init__.py", "bench.py", "build_kit.py", "build_options.py", "build_progress.py", "command.py", "doctor.py",
+    "doctor_file.py", "info.py", "layout.py", "run.py",
 )  # fmt: skip
 _BUILD = '''"""Builds the plan of this kit on the machine that it is for: python3 build.py (--help tells more)."""
 
@@ -57,13 +57,14 @@ def kit_name(artefact: Path) -> str:
     return artefact.name.removesuffix(".onnx") + ".kit.tar.gz"
 
 
-def write_kit(artefact: Path, target: Target, out: Path) -> Path:
+def write_kit(artefact: Path, target: Target, out: Path, *, words: Sequence[str] = ()) -> Path:
     """Write the kit that builds the plan of `artefact` on `target`; the same artefact and package give the same bytes.
 
     Args:
         artefact: `.onnx` of amfac-export with its manifest.
         target: the board or card.
         out: folder for the archive.
+        words: options that its build.py is given before those of whoever runs it.
 
     Returns:
         The archive's path.
@@ -78,7 +79,7 @@ def write_kit(artefact: Path, target: Target, out: Path) -> Path:
     stem = path.name.removesuffix(".kit.tar.gz")
     stream = io.BytesIO()
     with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, inside in _members(artefact, content, manifest, target):
+        for name, inside in _members(artefact, content, manifest, target, words):
             member = tarfile.TarInfo(f"{stem}/{name}")
             member.size, member.mode = len(inside), 0o644
             archive.addfile(member, io.BytesIO(inside))
@@ -86,11 +87,14 @@ def write_kit(artefact: Path, target: Target, out: Path) -> Path:
     return path
 
 
-def _members(artefact: Path, content: bytes, manifest: Manifest, target: Target) -> Iterator[tuple[str, bytes]]:
+def _members(
+    artefact: Path, content: bytes, manifest: Manifest, target: Target, words: Sequence[str]
+) -> Iterator[tuple[str, bytes]]:
     description = {
         "schema": KIT_SCHEMA,
         "artefact": artefact.name,
         "target": target.name,
+        "options": list(words),
         "sha256": manifest.digests["artefact"],
         "version": amfac_edge.__version__,
     }

@@ -49,6 +49,15 @@ def test_a_card_elsewhere_gets_both(artefact: Path) -> None:
     assert engine.plan.path == artefact.with_name("marker.rtx-4090.fp32.rtx.plan")
 
 
+def test_a_version_compatible_plan_is_the_kits_to_build(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    having(monkeypatch, RTX)
+    words = ("--version-compatible",)
+    engine = build_engine(artefact, load_target("rtx-4090"), BuildOptions(version_compatible=True), words=words)
+    assert engine.plan is None
+    assert engine.kit is not None
+    assert engine.remark.startswith("TensorRT-RTX builds no version-compatible plan")
+
+
 def test_on_the_target_itself_its_own_tensorrt_builds(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = load_target("rtx-4090")
     told: dict[str, Any] = {}

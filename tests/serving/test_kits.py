@@ -104,6 +104,17 @@ def test_its_builder_builds_with_tensorrt_rtx_in_the_boards_place(tmp_path: Path
     assert read_manifest(plan).plan is not None
 
 
+def test_options_that_the_kit_was_made_with_come_first(artefact: Path, tmp_path: Path) -> None:
+    kit = write_kit(artefact, load_target("orin-nano-8"), tmp_path, words=("--optimization-level", "9"))
+    with tarfile.open(kit) as archive:
+        archive.extractall(tmp_path / "board", filter="data")
+    folder = tmp_path / "board" / "marker.orin-nano-8.fp32"
+    refused = bare("build.py", "--anyway", cwd=folder)
+    assert refused.returncode == 2
+    assert "optimisation level 9 is not 0 to 5" in refused.stderr
+    assert "optimisation level 7 is" in bare("build.py", "--anyway", "--optimization-level", "7", cwd=folder).stderr
+
+
 def test_another_machine_is_told_so(unpacked: Path) -> None:
     done = bare("build.py", cwd=unpacked)
     assert done.returncode == 3
