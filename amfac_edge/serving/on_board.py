@@ -33,7 +33,7 @@ FRAME = b"amfac-on-board/1 "
 LOG_FILE = "build.log"
 _BLOCK = 1 << 20
 _TOLD_LINES = 40
-_GRACE_S = 5.0
+_GRACE_S, _TICK_S = 5.0, 0.5
 
 
 class _GoneError(Exception):
@@ -121,6 +121,7 @@ def _unpacked(path: Path, folder: Path) -> Path:
 
 def _built(kit: Path, out: Path, arguments: list[str], waiting: int, answers: BinaryIO) -> bool:
     said: deque[str] = deque(maxlen=_TOLD_LINES)
+    least = shutil.disk_usage(out).free
     with (
         (out / LOG_FILE).open("wb") as log,
         subprocess.Popen(  # noqa: S603 - no shell; both ends are this package's
@@ -135,26 +136,34 @@ def _built(kit: Path, out: Path, arguments: list[str], waiting: int, answers: Bi
     ):
         try:
             for line in _lines(process, waiting):
+                # A program whose disk is full can't always say so, and clears up before it ends.
+                least = min(least, shutil.disk_usage(out).free)
+                if line is None:
+                    continue
                 log.write(line + b"\n")
                 said.append(line.decode(errors="replace"))
                 _tell(answers, said=said[-1])
             code = process.wait()
+            least = min(least, shutil.disk_usage(out).free)
         finally:
             _end(process)
     if code:
-        _tell(answers, failed={"code": code, "said": list(said)})
+        where = {"folder": str(out.parent.parent), "free": least}
+        _tell(answers, failed={"code": code, "said": list(said), **where})
     return code == 0
 
 
-def _lines(process: subprocess.Popen[bytes], waiting: int) -> Iterator[bytes]:
-    """What build.py says, line by line, while the other end waits."""
+def _lines(process: subprocess.Popen[bytes], waiting: int) -> Iterator[bytes | None]:
+    """What build.py says, line by line, while the other end waits; None where it says nothing for a while."""
     assert process.stderr is not None
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(waiting, selectors.EVENT_READ)
         selector.register(process.stderr, selectors.EVENT_READ)
         while True:
-            ready = {key.fd for key, _ in selector.select()}
+            ready = {key.fd for key, _ in selector.select(_TICK_S)}
+            if not ready:
+                yield None
             if waiting in ready and not os.read(waiting, _BLOCK):
                 raise _GoneError
             if process.stderr.fileno() in ready:

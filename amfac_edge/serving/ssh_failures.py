@@ -119,8 +119,8 @@ def board_failure(board: Board, failed: Mapping[str, Any], step: str | None) -> 
         return _file_failure(board, failed, step)
     code, said = failed["code"], [str(line) for line in failed["said"]]
     text = "\n".join(said)
-    if "No space left on device" in text:
-        return _full(board, "the plan was built there")
+    if "No space left on device" in text or failed["free"] < _MIB:
+        return _full(board, failed, "the plan was built there")
     if code < 0:
         return MachineError(
             f"the build on {board} was killed by {_signal(-code)}",
@@ -153,15 +153,15 @@ def _signal(number: int) -> str:
 def _file_failure(board: Board, failed: Mapping[str, Any], step: str | None) -> MachineError:
     during = _STEPS.get(step or "", "it began there")
     if failed["errno"] in (errno.ENOSPC, errno.EDQUOT):
-        return _full(board, during, f" ({failed['folder']}, {int(failed['free']) // _MIB} MiB free)")
+        return _full(board, failed, during)
     return MachineError(
         f"{board}: {failed['folder']} can't be used: {failed['text']}, while {during}",
         cure="Mend that there; another folder is named by TMPDIR in the environment that ssh gives there.",
     )
 
 
-def _full(board: Board, during: str, where: str = "") -> MachineError:
+def _full(board: Board, failed: Mapping[str, Any], during: str) -> MachineError:
     return MachineError(
-        f"the disk of {board} is full{where}, while {during}",
+        f"the disk of {board} is full ({failed['folder']}, {failed['free'] // _MIB} MiB free), while {during}",
         cure=f"Free space there: df -h shows where. {_BUILT_NOTHING}",
     )

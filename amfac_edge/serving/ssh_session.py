@@ -87,8 +87,10 @@ def run_on_board(
                 failure = board_failure(board, frame["failed"], connection.step)
             elif "files" in frame:
                 names = connection.receive(frame["files"], received)
-            elif frame.get("removed") is False:
-                say(f"the temporary folder on {board} could not be removed: amfac-on-board-* in its TMPDIR")
+            elif "removed" in frame:
+                if not frame["removed"]:
+                    say(f"the temporary folder on {board} could not be removed: amfac-on-board-* in its TMPDIR")
+                break
         if failure is not None:
             raise failure
         if names is None:
@@ -259,14 +261,19 @@ class _Connection:
 
 
 def _checked(files: object, board: Board) -> list[tuple[str, int]]:
-    rows = [tuple(row) for row in files if isinstance(row, list)] if isinstance(files, list) else []
-    listed = [(row[0], row[1]) for row in rows if len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], int)]  # noqa: PLR2004 - name, size
-    names = {name for name, _ in listed}
-    wrong = [name for name in names if not _PLAIN_NAME.fullmatch(name)]
+    rows: list[Any] = files if isinstance(files, list) else [files]
+    wrong = [row for row in rows if not _is_plain_file(row)]
+    listed = [] if wrong else [(str(name), int(size)) for name, size in rows]
     total = sum(size for _, size in listed)
-    if wrong or len(names) != len(listed) or len(listed) > _MOST_FILES or not 0 <= total <= _MOST_BYTES:
-        what = repr(wrong[0]) if wrong else f"{len(listed)} files of {total:,} bytes"
+    if wrong or len(dict(listed)) != len(listed) or len(listed) > _MOST_FILES or total > _MOST_BYTES:
+        what = repr(wrong[0])[:80] if wrong else f"{len(listed)} files of {total:,} bytes"
         raise MachineError(
             f"what {board} wants to send is refused: {what}", cure="Look at what runs there as build.py."
         )
     return listed
+
+
+def _is_plain_file(row: object) -> bool:
+    if not isinstance(row, list) or [type(each) for each in row] != [str, int]:
+        return False
+    return _PLAIN_NAME.fullmatch(row[0]) is not None and row[1] >= 0

@@ -103,38 +103,45 @@ class BoardMachine:
         program.write_text(f'#!/bin/sh\nexec "{real}" -F "{self.folder / "ssh_config"}" "$@"\n')
         program.chmod(0o755)
 
-    def sessions(self) -> list[int]:
-        """The processes of sshd that serve a connection."""
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            if parent == self._process.pid:
-                found.append(int(stat.parent.name))
-        return found
-
     def drop(self) -> None:
         """End the connection as a pulled plug would: nobody says goodbye."""
-        for process in self.sessions():
+        serving, parents = {self._process.pid}, dict(each for each in map(_parent, _processes()) if each)
+        while more := {process for process, parent in parents.items() if parent in serving} - serving:
+            serving |= more
+        for process in serving - {self._process.pid}:
             os.kill(process, signal.SIGKILL)
 
-    def left_over(self, folder: Path | None = None) -> list[str]:
-        """What still lies in the temporary folder, after the board had the time to remove it."""
-        names: list[str] = []
+    def lying(self) -> list[str]:
+        """What lies in the temporary folder."""
+        return [path.name for path in self.tmp.iterdir()]
+
+    def left_over(self) -> list[str]:
+        """The same after the board had the time to remove it."""
         for _ in range(100):
-            names = [path.name for path in (folder or self.tmp).iterdir()]
-            if not names:
+            if not self.lying():
                 break
             time.sleep(0.1)
-        return names
+        return self.lying()
 
     def stop(self) -> None:
+        """End sshd and the connections that it serves."""
         self.drop()
         self._process.terminate()
         self._process.wait(10)
         self._log.close()
+
+
+def _processes() -> list[Path]:
+    return list(Path("/proc").glob("[0-9]*"))
+
+
+def _parent(process: Path) -> tuple[int, int] | None:
+    """A process of sshd and its parent; None for another program."""
+    try:
+        name, _, rest = (process / "stat").read_text().rpartition(")")
+    except OSError:
+        return None
+    return (int(process.name), int(rest.split()[1])) if name.endswith("(sshd") else None
 
 
 @pytest.fixture(scope="session")
