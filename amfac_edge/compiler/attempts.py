@@ -35,6 +35,7 @@ class BuildAnswer:
         version: of the library.
         strongly_typed: precision was read in the graph.
         parsed_layers: of the network before the library fused them.
+        parsed_types: how many of its convolutions and matrix products give which element type.
         cache: where the timing cache belongs, and its content; None where there is none.
         notes: for a person.
         layers_json: what the inspector says; None where nobody could ask it.
@@ -46,6 +47,7 @@ class BuildAnswer:
     version: str
     strongly_typed: bool
     parsed_layers: int
+    parsed_types: Mapping[str, Mapping[str, int]]
     cache: tuple[Path, bytes] | None
     notes: tuple[str, ...]
     layers_json: bytes | None = None
@@ -153,6 +155,7 @@ class BuildRun:
             version=str(answer["version"]),
             strongly_typed=bool(answer["strongly_typed"]),
             parsed_layers=int(answer["layers"]),
+            parsed_types=answer["parsed_types"],
             cache=cache,
             notes=tuple(map(str, answer["notes"])),
         )

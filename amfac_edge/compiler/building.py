@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["BuildRequest", "build_in_child"]
 
 _NAMED = 8
+_TYPE_NAMES = {"half": "float16", "float": "float32"}
+_MULTIPLYING = ("convolution", "deconvolution", "matrix_multiply")
 _MIB = 1 << 20
 
 
@@ -70,7 +72,8 @@ def build_in_child(onnx: str, plan: str, request: dict[str, Any]) -> dict[str, A
         request: the fields of a `BuildRequest`.
 
     Returns:
-        `version` of the library, whether it was `strongly_typed`, `layers` of the parsed network, `timing_cache`: the
+        `version` of the library, whether it was `strongly_typed`, `layers` of the parsed network, `parsed_types`: how
+        many of its convolutions and matrix products give which type, `timing_cache`: the
         path where that belongs (None: there is none), and `notes`: what the library had to remark, said so that it can
         be understood. Where memory ran out, `short_of_memory` alone: what the library says of it.
 
@@ -95,6 +98,7 @@ def build_in_child(onnx: str, plan: str, request: dict[str, Any]) -> dict[str, A
         "version": build.version,
         "strongly_typed": build.strongly_typed,
         "layers": build.layers,
+        "parsed_types": build.parsed_types,
         "timing_cache": str(build.timing_cache_file) if build.timing_cache is not None else None,
         "notes": [*build.notes, *notes_from_log(build.log)],
     }
@@ -112,6 +116,7 @@ class _Build:
         # Kept here, since it must outlive the builder that calls it.
         self._monitor = progress_monitor(self._trt)
         self.layers = 0
+        self.parsed_types: dict[str, dict[str, int]] = {}
         self.log: list[str] = []
         self.notes: list[str] = []
         self.timing_cache: bytes | None = None
@@ -132,6 +137,8 @@ class _Build:
         self._parse(network, logger, content)
         network.name = self._request.engine_name
         self.layers = network.num_layers
+        self.parsed_types = _parsed_types(network)
+        self._check_types()
         config = builder.create_builder_config()
         if self._monitor is not None:
             config.progress_monitor = self._monitor
@@ -162,10 +169,21 @@ class _Build:
                 cure="Export the model again with amfac-export, for this very target.",
             )
 
+    def _check_types(self) -> None:
+        """Silent float32 is a known failure; what is strongly typed shows it before anything is built."""
+        found = {name for types in self.parsed_types.values() for name in types}
+        if self._request.half and self.strongly_typed and found and "float16" not in found:
+            raise ModelFileError(
+                f"{self.name}: it is said to compute in half precision, and its layers are {', '.join(sorted(found))}",
+                cure="Export the model again with amfac-export.",
+            )
+
     def _configure(self, builder: Any, config: Any) -> None:  # noqa: ANN401 - TensorRT's own
         trt, request = self._trt, self._request
         if request.workspace_mib is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_mib * _MIB)
+        # float32 means float32: with TF32, its default, TensorRT would round what goes into a product to 10 bits.
+        config.clear_flag(trt.BuilderFlag.TF32)
         if request.half and not self.strongly_typed:
             config.set_flag(trt.BuilderFlag.FP16)
         if request.flavour == RTX:
@@ -212,3 +230,20 @@ class _Build:
             if not use_timing_cache(config, content):
                 fault = f"{self.timing_cache_file}: a timing cache of another TensorRT or GPU; a fresh one was begun"
             self.notes += [fault] if fault else []
+
+
+def _parsed_types(network: Any) -> dict[str, dict[str, int]]:  # noqa: ANN401 - TensorRT's own
+    """Of the layers that multiply, how many give which type: {"convolution": {"float16": 99}}.
+
+    In a strongly typed network this is what the builder must keep to, and it needs no GPU to be known.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        kind = layer.type.name.lower()
+        if kind in _MULTIPLYING:
+            of_kind = found.setdefault(kind, {})
+            name = layer.get_output(0).dtype.name.lower()
+            name = _TYPE_NAMES.get(name, name)
+            of_kind[name] = of_kind.get(name, 0) + 1
+    return found

@@ -269,6 +269,7 @@ def _described(
             "optimization_level": request.optimization_level if machine else None,
             "version_compatible": request.version_compatible,
             "parsed_layers": answer.parsed_layers,
+            "parsed_types": answer.parsed_types,
             "layer_information": answer.layer_information,
             "targets": [target.name for target in targets],
         },

@@ -20,6 +20,14 @@ LAYERS: dict[str, Any] = {
     ]
 }
 
+TYPES = (
+    ("CONVOLUTION", "HALF"),
+    ("ACTIVATION", "HALF"),
+    ("CONVOLUTION", "HALF"),
+    ("CAST", "FLOAT"),
+    ("MATRIX_MULTIPLY", "FLOAT"),
+)
+
 
 class Severity(enum.IntEnum):
     INTERNAL_ERROR = 0
@@ -57,7 +65,7 @@ class TimingCache:
         return self.content
 
 
-def bindings(  # noqa: C901 - a module of small classes
+def bindings(  # noqa: C901, PLR0913 - a module of small classes, and all that can be different in it
     version: str,
     *,
     built: bytes | None = b"ftrt plan",
@@ -67,6 +75,7 @@ def bindings(  # noqa: C901 - a module of small classes
     phases: tuple[tuple[str, int], ...] = (),
     layers: object = LAYERS,
     opens: bool = True,
+    types: tuple[tuple[str, str], ...] = TYPES,
 ) -> Any:  # noqa: ANN401
     """A module like that of TensorRT proper: 8.6 has weak types and explicit batch, later ones strong types.
 
@@ -79,6 +88,7 @@ def bindings(  # noqa: C901 - a module of small classes
         phases: of the progress monitor, with their steps.
         layers: what the inspector tells.
         opens: whether the plan can be deserialised.
+        types: kind and element type of the parsed network's layers.
     """
     record = Recorder()
     old = version.startswith("8.")
@@ -86,7 +96,12 @@ def bindings(  # noqa: C901 - a module of small classes
     mine = f"measured by {version}: ".encode()
 
     class Network:
-        num_layers, num_outputs, name = 5, 2, ""
+        num_layers, num_outputs, name = len(types), 2, ""
+
+        def get_layer(self, index: int) -> Any:  # noqa: ANN401
+            kind, dtype = types[index]
+            output = SimpleNamespace(dtype=SimpleNamespace(name=dtype))
+            return SimpleNamespace(type=SimpleNamespace(name=kind), get_output=lambda _: output)
 
     class Parser:
         num_errors = 0
@@ -110,6 +125,9 @@ def bindings(  # noqa: C901 - a module of small classes
 
         def set_flag(self, flag: object) -> None:
             record.told["flags"].append(flag)
+
+        def clear_flag(self, flag: object) -> None:
+            record.told.setdefault("cleared", []).append(flag)
 
         def set_memory_pool_limit(self, pool: str, size: int) -> None:
             record.told[pool] = size
@@ -212,7 +230,7 @@ def bindings(  # noqa: C901 - a module of small classes
         "ITimingCache": TimingCache,
         "EngineInspector": Inspector,
         "NetworkDefinitionCreationFlag": enum.IntEnum("NetworkDefinitionCreationFlag", creation),
-        "BuilderFlag": SimpleNamespace(VERSION_COMPATIBLE="VERSION_COMPATIBLE"),
+        "BuilderFlag": SimpleNamespace(TF32="TF32", VERSION_COMPATIBLE="VERSION_COMPATIBLE"),
         "MemoryPoolType": SimpleNamespace(WORKSPACE="WORKSPACE", TACTIC_DRAM="TACTIC_DRAM"),
         "ProfilingVerbosity": SimpleNamespace(DETAILED="DETAILED"),
         "LayerInformationFormat": SimpleNamespace(JSON="JSON"),

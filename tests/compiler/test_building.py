@@ -55,6 +55,7 @@ def test_tensorrt_8_6_is_told_of_half_precision_and_explicit_batch(
     told = module.record.told
     assert told["network_flags"] == 1
     assert told["flags"] == ["FP16"]
+    assert told["cleared"] == ["TF32"]
     assert told["WORKSPACE"] == 3 << 20
     assert told["shapes"] == {"crops": ((1, 8, 6, 3), (2, 8, 6, 3), (4, 8, 6, 3))}
     assert told["content"] == b"a graph"
@@ -64,6 +65,7 @@ def test_tensorrt_8_6_is_told_of_half_precision_and_explicit_batch(
         "version": "8.6.1",
         "strongly_typed": False,
         "layers": 5,
+        "parsed_types": {"convolution": {"float16": 2}, "matrix_multiply": {"float32": 1}},
         "timing_cache": None,
         "notes": [],
     }
@@ -168,6 +170,27 @@ def test_the_monitor_tells_the_parent_and_stops_when_nobody_listens(
     monkeypatch.setattr(progress, "tell_parent", lambda _: False)
     with pytest.raises(AmfacError, match="Build canceled"):
         built_by(fakes.bindings("10.3.0", phases=(("Timing tactics", 3),)), tmp_path, monkeypatch)
+
+
+def test_the_flag_form_is_told_and_not_typed(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = fakes.bindings("10.3.0")
+    answer = built_by(module, tmp_path, monkeypatch, typed=False)
+    assert module.record.told["network_flags"] == 0
+    assert module.record.told["flags"] == ["FP16"]
+    assert answer["strongly_typed"] is False
+
+
+def test_a_typed_graph_without_half_precision_is_refused(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = (("CONVOLUTION", "FLOAT"), ("MATRIX_MULTIPLY", "FLOAT"))
+    with pytest.raises(ModelFileError, match=r"said to compute in half precision, and its layers are float32"):
+        built_by(fakes.bindings("10.3.0", types=full), tmp_path, monkeypatch)
+    # 8.6 chooses by itself; what it chose, its inspector tells.
+    assert built_by(fakes.bindings("8.6.1", types=full), tmp_path, monkeypatch)["version"] == "8.6.1"
+    assert built_by(fakes.bindings("10.3.0", types=full), tmp_path, monkeypatch, half=False)["layers"] == 2
 
 
 def test_nothing_built_is_the_logs_reason(fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ from amfac_edge.errors import GateError, MachineError
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from amfac_edge.compiler import BuiltPlan
+
 NANO = load_target("orin-nano")
 HERE = Path(__file__).parent
 PRETEND_TENSORRT = f"""
@@ -80,7 +82,7 @@ def has(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forms, "this_host", lambda: host)
 
 
-def build(artefact: Path, **options: bool) -> forms.BuiltPlan:
+def build(artefact: Path, **options: bool) -> BuiltPlan:
     out = artefact.parent.parent / "out"
     return plan_for_this_machine(artefact, NANO, out, beside=artefact.parent, options=BuildOptions(**options))
 
