@@ -27,11 +27,12 @@ __all__ = [
     "RTMDET",
     "STRIDES",
     "YOLOX",
+    "YOLOX_COLUMNS",
     "DetectorFacts",
     "candidates_of",
     "detector_facts_from_json",
-    "family_of_outputs",
     "not_a_pose_network",
+    "outputs_of_detector",
 ]
 
 RTMDET, YOLOX = "rtmdet", "yolox"
@@ -44,7 +45,8 @@ _SCORES = {
     RTMDET: "sigmoid of the logit of the class person",
     YOLOX: "sigmoid of the objectness times sigmoid of the class person",
 }
-_YOLOX_COLUMNS = 5
+# Four of the box and the objectness, in front of the classes.
+YOLOX_COLUMNS = 5
 
 
 @dataclass(frozen=True)
@@ -139,22 +141,20 @@ def candidates_of(height: int, width: int) -> int:
     return sum((height // stride) * (width // stride) for stride in STRIDES)
 
 
-def family_of_outputs(outputs: Sequence[tuple[int | str, ...]], names: Sequence[str]) -> str | None:
-    """The family that an ONNX with these outputs seems to be of; the graph has to prove it.
+def outputs_of_detector(names: Sequence[str], shapes: Sequence[tuple[int | str, ...]]) -> bool:
+    """Whether an ONNX with these outputs seems to be a detector of a known family; the graph has to prove it.
+
+    Either `dets` (N,n,5) and `labels` (N,n), or three times (N,C,h,w) and three times (N,4,h,w), or one (N,A,5 + C).
 
     Args:
-        outputs: their shapes, with a string for a dynamic axis.
-        names: their names.
-
-    Returns:
-        "rtmdet": `dets` (N,n,5) and `labels` (N,n), or three times (N,C,h,w) and three times (N,4,h,w). "yolox": one
-        output (N,A,5 + C). Else None.
+        names: of the outputs.
+        shapes: theirs, with a string for a dynamic axis.
     """
     if {"dets", "labels"} <= set(names):
-        return RTMDET
-    if len(outputs) == 2 * len(STRIDES) and all(len(shape) == 4 for shape in outputs):  # noqa: PLR2004 - (N,C,h,w)
-        return RTMDET if sum(shape[1] == 4 for shape in outputs) >= len(STRIDES) else None  # noqa: PLR2004 - four sides
-    if len(outputs) == 1 and len(outputs[0]) == 3:  # noqa: PLR2004 - (N,A,5 + C)
-        columns = outputs[0][2]
-        return YOLOX if isinstance(columns, int) and columns > _YOLOX_COLUMNS else None
-    return None
+        return True
+    if len(shapes) == 2 * len(STRIDES):
+        return all(len(shape) == 4 for shape in shapes) and sum(shape[1] == 4 for shape in shapes) >= len(STRIDES)  # noqa: PLR2004 - four axes, four sides
+    if len(shapes) == 1 and len(shapes[0]) == 3:  # noqa: PLR2004 - (N,A,5 + C)
+        columns = shapes[0][2]
+        return isinstance(columns, int) and columns > YOLOX_COLUMNS
+    return False

@@ -9,6 +9,7 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from amfac_edge.artefact.detector_facts import outputs_of_detector
 from amfac_edge.artefact.manifest import (
     Manifest,
     manifest_from_json,
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["FileFacts", "identify"]
 
 _HEAD_BYTES = 64
+_ARTEFACTS = {
+    "raw": "the raw-logits twin of an artefact",
+    "images": "an artefact of amfac-export: a person detector",
+}
 _JSON_LIMIT = 64 << 20
 _SAFETENSORS_LIMIT = 16 << 20
 # What the header of TensorRT proper doesn't say in any place that is known.
@@ -170,11 +175,18 @@ def _onnx(path: Path, _head: bytes, size: int) -> FileFacts | None:
     if manifest is None:
         manifest = manifest_from_metadata(header.metadata, where=str(path))
     if manifest is not None:
-        title = "the raw-logits twin of an artefact" if manifest.input_kind == "raw" else "an artefact of amfac-export"
+        title = _ARTEFACTS.get(manifest.input_kind, "an artefact of amfac-export")
         return FileFacts("onnx-artefact", title, facts | more, manifest)
-    outputs = {tensor.name for tensor in header.outputs}
-    simcc = " with SimCC outputs" if {"simcc_x", "simcc_y"} <= outputs else ""
-    return FileFacts("onnx", f"an ONNX file{simcc}, not an artefact of amfac-export", facts | more)
+    return FileFacts("onnx", f"an ONNX file{_kind(header)}, not an artefact of amfac-export", facts | more)
+
+
+def _kind(header: OnnxHeader) -> str:
+    """What a foreign ONNX gives, as far as its outputs tell."""
+    names = [tensor.name for tensor in header.outputs]
+    if {"simcc_x", "simcc_y"} <= set(names):
+        return " with SimCC outputs"
+    is_detector = outputs_of_detector(names, [tensor.shape for tensor in header.outputs])
+    return " with the outputs of a detector" if is_detector else ""
 
 
 def _onnx_facts(header: OnnxHeader) -> dict[str, Any]:

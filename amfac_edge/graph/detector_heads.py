@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amfac_edge.artefact.detector_facts import STRIDES, YOLOX, candidates_of
+from amfac_edge.artefact.detector_facts import RTMDET, STRIDES, YOLOX, YOLOX_COLUMNS, candidates_of
 from amfac_edge.errors import ModelFileError
 from amfac_edge.graph.cutting import behind, tail, with_outputs
 from amfac_edge.graph.onnx_values import attribute, constant_values, shape_of
@@ -36,7 +36,6 @@ __all__ = ["Heads", "cells", "find_heads", "not_a_detector", "not_this_family"]
 # Score and overlap below and above which the families' public test configurations drop a candidate.
 _RTMDET_TEST, _YOLOX_TEST = (0.05, 0.6), (0.01, 0.65)
 _SIDES = 4
-_YOLOX_COLUMNS = 5
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Heads(ABC):
     """Boxes and scores of a detector before any suppression.
 
     Attributes:
+        family: "rtmdet" or "yolox".
         form: how its graph gives them, for people.
         tensors: of the graph, that hold them.
         classes: C.
@@ -51,6 +51,7 @@ class Heads(ABC):
         iou_threshold: likewise.
     """
 
+    family: str
     form: str
     tensors: tuple[str, ...]
     classes: int
@@ -66,18 +67,18 @@ class Heads(ABC):
         """Boxes (N,A,4) and scores (N,A,C) from the values of `tensors`, in float64: the reference."""
 
 
-def find_heads(model: ModelProto, family: str, *, where: str) -> Heads:
+def find_heads(model: ModelProto, *, where: str) -> Heads:
     """Find boxes and scores in a graph whose H and W are fixed.
 
     Raises:
-        ModelFileError: it isn't of that family after all.
+        ModelFileError: it isn't of these families after all.
     """
     _, _, height, width = (int(side) if isinstance(side, int) else 1 for side in shape_of(model.graph.input[0]))
-    if family == YOLOX:
+    if len(model.graph.output) == 1:
         return _yolox(model, height, width, where)
-    if any(node.op_type == "NonMaxSuppression" for node in model.graph.node):
-        return _suppressed(model, height, width, where)
-    return _raw_rtmdet(model, height, width, where)
+    if len(model.graph.output) == 2 * len(STRIDES):
+        return _raw_rtmdet(model, height, width, where)
+    return _suppressed(model, height, width, where)
 
 
 def not_a_detector(where: str, graph: GraphProto, why: str) -> ModelFileError:
@@ -127,10 +128,7 @@ def _suppressed(model: ModelProto, height: int, width: int, where: str) -> Heads
     suppression = operators[0]
     # The best few thousand may be chosen before they are suppressed; what is wanted lies before that as well.
     chosen = behind(graph, "TopK")
-    names = [
-        [name for name in tail(graph, source) if name not in chosen and name not in {t.name for t in graph.initializer}]
-        for source in suppression.input[:2]
-    ]
+    names = [[name for name in tail(graph, source) if name not in chosen] for source in suppression.input[:2]]
     shapes = _shapes(model, [name for part in names for name in part], where)
     candidates = candidates_of(height, width)
     boxes = [name for name in names[0] if shapes[name] == (1, candidates, _SIDES)]
@@ -142,8 +140,12 @@ def _suppressed(model: ModelProto, height: int, width: int, where: str) -> Heads
         float(np.ravel(constants[name])[0]) if name in constants else 0.0
         for name in [*suppression.input, "", "", ""][3:5]
     )
+    # Both families come from MMDeploy in this form; only YOLOX multiplies its scores, by the objectness.
+    is_yolox = any(node.op_type == "Mul" and not set(scores).isdisjoint(node.output) for node in graph.node)
     form = "suppression in the graph, cut off"
-    return _DecodedHeads(form, (boxes[-1], scores[-1]), shapes[scores[-1]][2], score, iou)
+    return _DecodedHeads(
+        YOLOX if is_yolox else RTMDET, form, (boxes[-1], scores[-1]), shapes[scores[-1]][2], score, iou
+    )
 
 
 def _values(model: ModelProto, names: list[str], where: str) -> dict[str, NDArray[np.float32]]:
@@ -233,7 +235,7 @@ def _raw_rtmdet(model: ModelProto, height: int, width: int, where: str) -> Heads
     made_by = {output: node.op_type for node in graph.node for output in node.output}
     with_sigmoid = made_by.get(tensors[0]) == "Sigmoid"
     form = "raw heads, decoded here"
-    return _RawRtmdetHeads(form, tensors, classes.pop(), *_RTMDET_TEST, cells(height, width), with_sigmoid)
+    return _RawRtmdetHeads(RTMDET, form, tensors, classes.pop(), *_RTMDET_TEST, cells(height, width), with_sigmoid)
 
 
 @dataclass(frozen=True)
@@ -269,8 +271,8 @@ class _YoloxHeads(Heads):
                 writer.node("Sub", [centre, half], f"{boxes}/first"),
                 writer.node("Add", [centre, half], f"{boxes}/last"),
                 writer.node("Concat", [f"{boxes}/first", f"{boxes}/last"], boxes, axis=2),
-                *writer.columns(source, objectness, 4, _YOLOX_COLUMNS),
-                *writer.columns(source, classes, _YOLOX_COLUMNS, _YOLOX_COLUMNS + self.classes),
+                *writer.columns(source, objectness, 4, YOLOX_COLUMNS),
+                *writer.columns(source, classes, YOLOX_COLUMNS, YOLOX_COLUMNS + self.classes),
                 writer.node("Mul", [objectness, classes], scores),
             ],
             boxes,
@@ -292,7 +294,7 @@ def _yolox(model: ModelProto, height: int, width: int, where: str) -> Heads:
     name = graph.output[0].name
     values = _values(model, [name], where).get(name, np.zeros(0, np.float32))
     shape, candidates = values.shape, candidates_of(height, width)
-    if len(shape) != 3 or shape[1] != candidates or shape[2] <= _YOLOX_COLUMNS:  # noqa: PLR2004 - (N,A,5 + C)
+    if len(shape) != 3 or shape[1] != candidates or shape[2] <= YOLOX_COLUMNS:  # noqa: PLR2004 - (N,A,5 + C)
         raise not_a_detector(
             where, graph, f"not {candidates} candidates of 5 + classes, as YOLOX's at {height}x{width}"
         )
@@ -305,4 +307,4 @@ def _yolox(model: ModelProto, height: int, width: int, where: str) -> Heads:
     # Width and height come out of the network as logarithms.
     is_decoded = "Exp" in operators
     form = "boxes decoded in the graph" if is_decoded else "raw grids, decoded here"
-    return _YoloxHeads(form, (name,), shape[2] - _YOLOX_COLUMNS, *_YOLOX_TEST, cells(height, width), is_decoded)
+    return _YoloxHeads(YOLOX, form, (name,), shape[2] - YOLOX_COLUMNS, *_YOLOX_TEST, cells(height, width), is_decoded)

@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from amfac_edge.artefact import BOXES_OUTPUT, IMAGES_INPUT, PERSON_SCORES_OUTPUT, RTMDET, DetectorFacts
-from amfac_edge.artefact.detector_facts import STRIDES, candidates_of, family_of_outputs
+from amfac_edge.artefact.detector_facts import STRIDES, candidates_of, outputs_of_detector
 from amfac_edge.errors import InputError, ModelFileError
 from amfac_edge.graph.cutting import prune, rename
 from amfac_edge.graph.detector_heads import find_heads, not_a_detector
@@ -76,13 +76,12 @@ def detector_network(
         ModelFileError: it is no such detector, or one whose person class isn't known.
         InputError: a size that it can't have.
     """
-    outputs = [shape_of(value) for value in model.graph.output]
-    family = family_of_outputs(outputs, [value.name for value in model.graph.output])
-    if family is None:
+    outputs = model.graph.output
+    if not outputs_of_detector([value.name for value in outputs], [shape_of(value) for value in outputs]):
         raise not_a_detector(where, model.graph, "neither dets and labels, nor grids of candidates")
     (height, width), sized = _size(model, size, where)
     pinned = _pinned(model, height, width)
-    heads = find_heads(pinned, family, where=where)
+    heads = find_heads(pinned, where=where)
     if heads.classes not in _PERSON_OF:
         raise ModelFileError(
             f"{where}: it tells {heads.classes} classes apart, and an ONNX doesn't say which of them is the person",
@@ -90,7 +89,7 @@ def detector_network(
         )
     facts = DetectorFacts(
         name=name,
-        family=family,
+        family=heads.family,
         height=height,
         width=width,
         candidates=candidates_of(height, width),

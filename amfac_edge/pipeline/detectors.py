@@ -17,7 +17,8 @@ from amfac_edge.artefact import (
     Manifest,
     manifest_from_metadata,
 )
-from amfac_edge.artefact.detector_facts import family_of_outputs
+from amfac_edge.artefact.detector_facts import outputs_of_detector
+from amfac_edge.artefact.manifest import METADATA_DETECTOR
 from amfac_edge.artefact.onnx_header import read_onnx_header
 from amfac_edge.errors import AmfacError, InputError, ModelFileError
 from amfac_edge.files import sha256_of, writable_folder
@@ -86,8 +87,8 @@ def is_detector(path: Path) -> bool:
         header = read_onnx_header(path)
     except AmfacError:
         return False  # whoever reads it in earnest says what is wrong with it
-    shapes, names = [tensor.shape for tensor in header.outputs], [tensor.name for tensor in header.outputs]
-    return family_of_outputs(shapes, names) is not None or "amfac.detector" in header.metadata
+    names, shapes = [tensor.name for tensor in header.outputs], [tensor.shape for tensor in header.outputs]
+    return outputs_of_detector(names, shapes) or METADATA_DETECTOR in header.metadata
 
 
 def read_detector(path: Path, *, size: tuple[int, int] | None = None) -> DetectorSource:
