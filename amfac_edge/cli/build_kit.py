@@ -15,10 +15,11 @@ from amfac_edge.cli.build_options import add_build_options, build_options
 from amfac_edge.cli.build_progress import BuildLine
 from amfac_edge.cli.command import CommandParser, run_command
 from amfac_edge.compiler import plan_from_artefact
+from amfac_edge.compiler.forms import plan_for_this_machine
 from amfac_edge.declared.reading import reading
 from amfac_edge.declared.target import load_target
-from amfac_edge.errors import MachineError
-from amfac_edge.files import file_bytes, json_value
+from amfac_edge.errors import MachineError, ModelFileError
+from amfac_edge.files import file_bytes, json_value, sha256_of
 from amfac_edge.serving.kits import KIT_FILE, KIT_SCHEMA
 from amfac_edge.sessions.host import this_host
 
@@ -57,9 +58,12 @@ def _build(argv: Sequence[str], kit: Path) -> int:
     given = f" ({' '.join(words)})" if words else ""
     print(f"building for {target.title}{given}; on a board this takes minutes", file=sys.stderr, flush=True)
     with BuildLine() as line:
-        built = plan_from_artefact(
-            artefact, [target], arguments.out, flavour=arguments.flavour, options=options, progress=line
-        )
+        if proper:
+            built = plan_for_this_machine(
+                artefact, target, arguments.out, beside=kit, options=options, progress=line, say=line.say
+            )
+        else:
+            built = plan_from_artefact(artefact, [target], arguments.out, options=options, progress=line)
     for note in built.notes:
         print(f"  {note}", file=sys.stderr)
     print(built.path)
@@ -73,10 +77,21 @@ def _contents(kit: Path) -> tuple[Path, Target, tuple[str, ...]]:
         table.text("schema", choices=(KIT_SCHEMA,))
         name, target = table.text("artefact"), table.text("target")
         words = table.texts("options", default=())
+        beside = table.table("beside", required=False)
+        digests = {each: beside.text(each) for each in beside.keys()}  # noqa: SIM118 - a Table is no mapping
         table.rest()
         if "/" in name or not name.endswith(".onnx"):
             table.fault("artefact", f"{json.dumps(name)} is no ONNX file of this folder")
+    for each, digest in digests.items():
+        _check_beside(kit / Path(each).name, digest)
     return kit / name, load_target(target), words
+
+
+def _check_beside(path: Path, digest: str) -> None:
+    if not path.is_file() or sha256_of(path) != digest:
+        raise ModelFileError(
+            f"{path}: not the file that the kit was packed with", cure="Unpack the kit once more, or copy it again."
+        )
 
 
 def _check_machine(target: Target) -> None:

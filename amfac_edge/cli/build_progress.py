@@ -51,6 +51,11 @@ class BuildLine:
             self._write(f"{_INDENT}{_sentence(progress)}\n")
         self._stage = progress.stage
 
+    def say(self, text: str) -> None:
+        """Say something that stays, above the live line."""
+        self._write(f"\r\x1b[K{_INDENT}{text}\n" if self._live else f"{_INDENT}{text}\n")
+        self._stage = ""
+
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()

@@ -127,7 +127,7 @@ def _export(arguments: argparse.Namespace) -> int:
             engines.append(None)
         else:
             steps(f"{target.name}: the engine")
-            engines.append(_engine(one.path, target, board, arguments))
+            engines.append(_engine(one, target, board, arguments))
     if arguments.json:
         found = zip(exported, engines, strict=True)
         print(json.dumps({"artefacts": [_as_json(one) | engine_as_json(engine) for one, engine in found]}))
@@ -136,14 +136,16 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _engine(artefact: Path, target: Target, board: Board | None, arguments: argparse.Namespace) -> Engine:
+def _engine(exported: Exported, target: Target, board: Board | None, arguments: argparse.Namespace) -> Engine:
     from amfac_edge.pipeline.engines import build_engine, build_engine_on_board  # noqa: PLC0415 - loads torch
 
+    artefact, beside = exported.path, exported.beside
     words = build_words(arguments)
-    if board is None:
-        with BuildLine() as line:
-            return build_engine(artefact, target, build_options(arguments), words=words, progress=line)
-    return build_engine_on_board(artefact, target, board, words, say=lambda line: _say(f"      {line}"))
+    with BuildLine() as line:
+        if board is not None:
+            return build_engine_on_board(artefact, target, board, words, beside=beside, say=line.say)
+        options = build_options(arguments)
+        return build_engine(artefact, target, options, words=words, beside=beside, progress=line, say=line.say)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import RTX, TENSORRT
 from amfac_edge.compiler import BuildOptions, has_builder, plan_from_artefact
+from amfac_edge.compiler.forms import plan_for_this_machine
 from amfac_edge.serving import plan_over_ssh, write_kit
 from amfac_edge.sessions.host import this_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     from amfac_edge.compiler import BuildProgress, BuiltPlan
     from amfac_edge.declared.target import Target
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "build_engine", "build_engine_on_board"]
 
 _DEFAULTS = BuildOptions()
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,9 @@ def build_engine(
     options: BuildOptions = _DEFAULTS,
     *,
     words: Sequence[str] = (),
+    beside: Mapping[str, bytes] = _NOTHING,
     progress: Callable[[BuildProgress], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Engine:
     """Build what can be built of an artefact for `target`, a board or a card, beside it.
 
@@ -60,34 +66,38 @@ def build_engine(
         target: of the kind "jetson" or "rtx".
         options: what else a build is told.
         words: the same for a kit's build.py.
+        beside: of `Exported`: what the machine that builds gets with the artefact.
         progress: called with how far a build is.
+        say: called with a line at each step of a build here.
 
     Raises:
         AmfacError: as `plan_from_artefact` and `write_kit`.
     """
+    folder = artefact.parent
     if has_builder(TENSORRT) and this_host().target == target.name:
-        return Engine(_plan(artefact, target, TENSORRT, options, progress), None)
-    kit = write_kit(artefact, target, artefact.parent, words=words)
+        with tempfile.TemporaryDirectory(prefix="amfac-beside-") as scratch:
+            for name, content in beside.items():
+                Path(scratch, name).write_bytes(content)
+            plan = plan_for_this_machine(
+                artefact, target, folder, beside=Path(scratch), options=options, progress=progress, say=say
+            )
+        return Engine(plan, None)
+    kit = write_kit(artefact, target, folder, words=words, beside=beside)
     if target.kind != "rtx" or not has_builder(RTX):
         return Engine(None, kit)
     if options.version_compatible:
         return Engine(None, kit, remark="TensorRT-RTX builds no version-compatible plan; the kit does, on the card")
-    return Engine(_plan(artefact, target, RTX, options, progress), kit)
-
-
-def _plan(
-    artefact: Path,
-    target: Target,
-    flavour: str,
-    options: BuildOptions,
-    progress: Callable[[BuildProgress], None] | None,
-) -> BuiltPlan:
-    folder = artefact.parent
-    return plan_from_artefact(artefact, [target], folder, flavour=flavour, options=options, progress=progress)
+    return Engine(plan_from_artefact(artefact, [target], folder, options=options, progress=progress), kit)
 
 
 def build_engine_on_board(
-    artefact: Path, target: Target, board: Board, words: Sequence[str], *, say: Callable[[str], None]
+    artefact: Path,
+    target: Target,
+    board: Board,
+    words: Sequence[str],
+    *,
+    beside: Mapping[str, bytes] = _NOTHING,
+    say: Callable[[str], None],
 ) -> Engine:
     """Build the plan of an artefact on a board over ssh, and bring it here, beside the artefact.
 
@@ -96,10 +106,11 @@ def build_engine_on_board(
         target: what the board is.
         board: where ssh reaches it.
         words: for build.py there.
+        beside: of `Exported`.
         say: called with each line of progress.
 
     Raises:
         AmfacError: as `plan_over_ssh`.
     """
-    brought = plan_over_ssh(artefact, target, board, build_arguments=words, say=say)
+    brought = plan_over_ssh(artefact, target, board, build_arguments=words, beside=beside, say=say)
     return Engine(brought.plan, None, board, brought.beside)

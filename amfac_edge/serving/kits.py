@@ -10,15 +10,16 @@ import gzip
 import io
 import tarfile
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import amfac_edge
 from amfac_edge.artefact import manifest_path, read_artefact
 from amfac_edge.declared.library import declared_folder
-from amfac_edge.files import json_bytes, refuse_overwriting, writable_folder, write_bytes
+from amfac_edge.files import json_bytes, refuse_overwriting, sha256_of, writable_folder, write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from amfac_edge.artefact import Manifest
     from amfac_edge.declared.target import Target
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["KIT_FILE", "KIT_SCHEMA", "LEAN_ROOMS", "kit_name", "write_kit"]
 
 KIT_FILE, KIT_SCHEMA = "kit.json", "amfac-kit/1"
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 LEAN_ROOMS = (
     "errors.py", "files.py", "children.py", "declared", "keypoints", "machine", "artefact", "sessions", "compiler",
@@ -57,7 +59,14 @@ def kit_name(artefact: Path) -> str:
     return artefact.name.removesuffix(".onnx") + ".kit.tar.gz"
 
 
-def write_kit(artefact: Path, target: Target, out: Path, *, words: Sequence[str] = ()) -> Path:
+def write_kit(
+    artefact: Path,
+    target: Target,
+    out: Path,
+    *,
+    words: Sequence[str] = (),
+    beside: Mapping[str, bytes] = _NOTHING,
+) -> Path:
     """Write the kit that builds the plan of `artefact` on `target`; the same artefact and package give the same bytes.
 
     Args:
@@ -65,6 +74,7 @@ def write_kit(artefact: Path, target: Target, out: Path, *, words: Sequence[str]
         target: the board or card.
         out: folder for the archive.
         words: options that its build.py is given before those of whoever runs it.
+        beside: what `compiler.forms.plan_for_this_machine` finds beside the artefact, by name.
 
     Returns:
         The archive's path.
@@ -79,7 +89,7 @@ def write_kit(artefact: Path, target: Target, out: Path, *, words: Sequence[str]
     stem = path.name.removesuffix(".kit.tar.gz")
     stream = io.BytesIO()
     with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, inside in _members(artefact, content, manifest, target, words):
+        for name, inside in _members(artefact, content, manifest, target, words, beside):
             member = tarfile.TarInfo(f"{stem}/{name}")
             member.size, member.mode = len(inside), 0o644
             archive.addfile(member, io.BytesIO(inside))
@@ -88,13 +98,19 @@ def write_kit(artefact: Path, target: Target, out: Path, *, words: Sequence[str]
 
 
 def _members(
-    artefact: Path, content: bytes, manifest: Manifest, target: Target, words: Sequence[str]
+    artefact: Path,
+    content: bytes,
+    manifest: Manifest,
+    target: Target,
+    words: Sequence[str],
+    beside: Mapping[str, bytes],
 ) -> Iterator[tuple[str, bytes]]:
     description = {
         "schema": KIT_SCHEMA,
         "artefact": artefact.name,
         "target": target.name,
         "options": list(words),
+        "beside": {name: sha256_of(inside) for name, inside in beside.items()},
         "sha256": manifest.digests["artefact"],
         "version": amfac_edge.__version__,
     }
@@ -102,6 +118,7 @@ def _members(
     yield artefact.name, content
     # As it lies there, to the byte: a signature beside it is of these.
     yield manifest_path(artefact).name, manifest_path(artefact).read_bytes()
+    yield from beside.items()
     yield "build.py", _BUILD.encode()
     package = Path(amfac_edge.__file__).parent
     sources = [package / "__init__.py", *(package / "cli" / name for name in _LEAN_COMMANDS)]

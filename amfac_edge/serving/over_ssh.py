@@ -6,18 +6,20 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import manifest_path, read_manifest, read_plan_header
 from amfac_edge.artefact.plan_facts import DIGEST_CHAIN
 from amfac_edge.compiler import BuiltPlan
+from amfac_edge.compiler.forms import FLAG_FORM_FILE
 from amfac_edge.errors import AmfacError, MachineError
-from amfac_edge.files import atomic_files, refuse_overwriting
+from amfac_edge.files import atomic_files, refuse_overwriting, sha256_of
 from amfac_edge.serving.kits import write_kit
 from amfac_edge.serving.ssh_session import run_on_board
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from amfac_edge.artefact import Manifest
     from amfac_edge.declared.target import Target
@@ -50,6 +52,7 @@ def plan_over_ssh(
     board: Board,
     *,
     build_arguments: Sequence[str] = (),
+    beside: Mapping[str, bytes] = MappingProxyType({}),
     say: Callable[[str], None] = lambda _: None,
     timeout_s: float = _TIMEOUT_S,
 ) -> BroughtPlan:
@@ -61,6 +64,7 @@ def plan_over_ssh(
         board: where ssh reaches it, with a key that needs no question.
         build_arguments: words for build.py there: `--workspace`, ...; tests, which have no board, say `--anyway`, or
             `--flavour tensorrt-rtx`.
+        beside: for the kit, see `write_kit`.
         say: called with each line of progress.
         timeout_s: after which the build is given up.
 
@@ -72,17 +76,28 @@ def plan_over_ssh(
     """
     sent = read_manifest(artefact)
     with tempfile.TemporaryDirectory(prefix="amfac-on-") as scratch:
-        kit = write_kit(artefact, target, Path(scratch) / "kit")
+        kit = write_kit(artefact, target, Path(scratch) / "kit", beside=beside)
         received = Path(scratch) / "received"
         received.mkdir()
         size = kit.stat().st_size / 1e6
         say(f"{kit.name} ({size:.1f} MB) goes to {board}")
         names = run_on_board(board, kit, build_arguments, received, say=say, timeout_s=timeout_s)
-        plan, manifest = _verified(received, names, sent, board)
+        plan, manifest = _verified(received, names, _links(sent, beside), board)
         return _written(plan, manifest, names, artefact, board)
 
 
-def _verified(received: Path, names: Sequence[str], sent: Manifest, board: Board) -> tuple[Path, Manifest]:
+def _links(sent: Manifest, beside: Mapping[str, bytes]) -> dict[str, set[str]]:
+    """What each digest of the plan's chain may be; the graph that it was built of is one of the two that were sent."""
+    links = {name: {sent.digests[name]} for name in DIGEST_CHAIN if name in sent.digests and name != "artefact"}
+    links["onnx"] = {sent.digests["artefact"]}
+    if FLAG_FORM_FILE in beside:
+        links["onnx"].add(sha256_of(beside[FLAG_FORM_FILE]))
+    return links
+
+
+def _verified(
+    received: Path, names: Sequence[str], links: Mapping[str, set[str]], board: Board
+) -> tuple[Path, Manifest]:
     """The plan among what came back, checked against its manifest and the artefact that was sent."""
     plans = [name for name in names if name.endswith(".plan")]
     if len(plans) != 1:
@@ -96,9 +111,7 @@ def _verified(received: Path, names: Sequence[str], sent: Manifest, board: Board
         problem = error.problem.replace(f"{received}/", "")
         raise MachineError(f"what came back from {board}: {problem}", cure="Build it there once more.") from error
     header = read_plan_header(path)
-    links = {name: sent.digests[name] for name in DIGEST_CHAIN if name in sent.digests and name != "artefact"}
-    links["onnx"] = sent.digests["artefact"]
-    differing = [name for name, value in links.items() if manifest.digests.get(name) != value]
+    differing = [name for name, values in links.items() if manifest.digests.get(name) not in values]
     flavour = manifest.plan.flavour if manifest.plan else None
     if differing or header.fault or header.flavour != flavour or flavour is None:
         what = f"another {' and '.join(differing)}" if differing else f"{header.title} {header.fault or ''}".rstrip()

@@ -62,16 +62,18 @@ def test_on_the_target_itself_its_own_tensorrt_builds(artefact: Path, monkeypatc
     target = load_target("rtx-4090")
     told: dict[str, Any] = {}
 
-    def plan(path: Path, targets: list[Any], out: Path, **options: Any) -> str:  # noqa: ANN401
-        told.update(options, path=path, targets=targets, out=out)
+    def plan(path: Path, target: Any, out: Path, *, beside: Path, **options: Any) -> str:  # noqa: ANN401
+        found = {each.name: each.read_bytes() for each in beside.iterdir()}
+        told.update(options, path=path, target=target, out=out, beside=found)
         return "a plan"
 
     having(monkeypatch, RTX, TENSORRT)
     host = Host("linux", "x86_64", "rtx-4090", (HostGpu("8.9", "NVIDIA GeForce RTX 4090"),), {})
     monkeypatch.setattr(engines, "this_host", lambda: host)
-    monkeypatch.setattr(engines, "plan_from_artefact", plan)
-    engine = build_engine(artefact, target, BuildOptions(workspace_mib=77))
+    monkeypatch.setattr(engines, "plan_for_this_machine", plan)
+    engine = build_engine(artefact, target, BuildOptions(workspace_mib=77), beside={"trial.npz": b"a trial"})
     assert str(engine.plan) == "a plan"
     assert engine.kit is None
-    assert told["flavour"] == TENSORRT
+    assert told["target"] == target
     assert told["options"].workspace_mib == 77
+    assert told["beside"] == {"trial.npz": b"a trial"}

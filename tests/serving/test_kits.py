@@ -104,6 +104,22 @@ def test_its_builder_builds_with_tensorrt_rtx_in_the_boards_place(tmp_path: Path
     assert read_manifest(plan).plan is not None
 
 
+def test_what_lies_beside_the_artefact_goes_along_and_is_checked(artefact: Path, tmp_path: Path) -> None:
+    beside = {"trial.npz": b"a trial", "flag-form.onnx": b"a graph"}
+    kit = write_kit(artefact, load_target("orin-nano-8"), tmp_path, beside=beside)
+    with tarfile.open(kit) as archive:
+        archive.extractall(tmp_path / "board", filter="data")
+    folder = tmp_path / "board" / "marker.orin-nano-8.fp32"
+    assert (folder / "flag-form.onnx").read_bytes() == b"a graph"
+    (folder / "trial.npz").write_bytes(b"another")
+    refused = bare("build.py", "--anyway", cwd=folder)
+    assert refused.returncode == 2
+    assert "trial.npz: not the file that the kit was packed with" in refused.stderr
+    (folder / "flag-form.onnx").unlink()
+    (folder / "trial.npz").write_bytes(b"a trial")
+    assert "flag-form.onnx: not the file" in bare("build.py", "--anyway", cwd=folder).stderr
+
+
 def test_options_that_the_kit_was_made_with_come_first(artefact: Path, tmp_path: Path) -> None:
     kit = write_kit(artefact, load_target("orin-nano-8"), tmp_path, words=("--optimization-level", "9"))
     with tarfile.open(kit) as archive:
