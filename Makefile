@@ -15,12 +15,13 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements
 INSTALLED := $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test rtx check check-style check-types check-contracts tests coverage test-310 package clean
+.PHONY: help demo test rtx sshd check check-style check-types check-contracts tests coverage test-310 package clean
 
 help:
 	@echo "make demo      install into $(VENV), export a model, run it on a photo, measure it; results in demo-out/"
 	@echo "make test      the same environment: all quality tools, then all tests"
 	@echo "make rtx       TensorRT-RTX into the same environment (250 MB): its tests build real plans, without a GPU"
+	@echo "make sshd      an ssh server, unpacked into .make: the tests of building over ssh connect to it"
 	@echo "make check     the quality tools alone          make tests     the tests alone"
 	@echo "make coverage  the tests, and which lines none of them reaches"
 	@echo "make test-310  the board's tests on Python 3.10, where one is found"
@@ -97,6 +98,22 @@ check-contracts: $(INSTALLED)
 # TensorRT-RTX builds plans for RTX cards without one; 250 MB, so nobody gets it unasked. Its tests are skipped without it.
 rtx: $(INSTALLED)
 	$(RUN)/python $(PIP_INSTALL) "tensorrt-rtx==1.7.1.116"
+
+# Building over ssh is tried against a real server. The system's own package, unpacked and not installed; where there is
+# neither apt nor an sshd of the system's, those tests are skipped.
+SSHD := .make/sshd/usr/sbin/sshd
+SSHD_PACKAGES := openssh-server libwrap0
+
+sshd:
+	@if [ -x $(SSHD) ] || command -v sshd || [ -x /usr/sbin/sshd ]; then exit 0; \
+	elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then $(MAKE) --no-print-directory $(SSHD); \
+	else echo "make sshd: no apt here; the tests of building over ssh are skipped unless an sshd is installed"; fi
+
+$(SSHD):
+	@rm -rf .make/sshd .make/sshd-packages && mkdir -p .make/sshd-packages
+	@cd .make/sshd-packages && { apt-get -qq download $(SSHD_PACKAGES) || \
+	    { apt-get -qq update && apt-get -qq download $(SSHD_PACKAGES); }; }
+	@for package in .make/sshd-packages/*.deb; do dpkg-deb -x "$$package" .make/sshd || exit 1; done
 
 tests: $(INSTALLED)
 	$(RUN)/python -m pytest $(PYTEST_ARGS)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TREE = Path(__file__).resolve().parents[2]
+UNPACKED = TREE / ".make" / "sshd" / "usr"
 UID = "64321"
 # As root, sshd wants a user and a folder of the system's. In a user namespace it runs without rights, and `board` is
 # someone who can log in wherever the tests run; a file system of 1 MiB can be mounted there too.
@@ -66,10 +67,14 @@ class BoardMachine:
         (folder / "passwd").write_text(
             f"board:x:{UID}:{UID}::{folder / 'home'}:/bin/sh\n" + Path("/etc/passwd").read_text()
         )
+        # From OpenSSH 9.8 on sshd starts programs of its own, by paths that an unpacked one isn't at.
+        parts = {"SshdSessionPath": "sshd-session", "SshdAuthPath": "sshd-auth"}
+        found = {option: UNPACKED / "lib" / "openssh" / name for option, name in parts.items()}
+        apart = "".join(f"{option} {path}\n" for option, path in found.items() if path.is_file())
         (folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nPidFile none\nAcceptEnv *\n"
             f"AuthorizedKeysFile {folder / 'authorized_keys'}\nUsePAM no\nStrictModes no\nPasswordAuthentication no\n"
-            "KbdInteractiveAuthentication no\n"
+            f"KbdInteractiveAuthentication no\n{apart}"
         )
 
     def wait_until_it_listens(self) -> str | None:
@@ -147,13 +152,13 @@ def _parent(process: Path) -> tuple[int, int] | None:
 @pytest.fixture(scope="session")
 def sshd_command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """How an sshd is started here that needs no rights; skips with the reason where there is none."""
-    unpacked = sorted(TREE.glob(".make/sshd/usr/sbin/sshd"))
-    found = [os.environ.get("AMFAC_SSHD"), *map(str, unpacked), shutil.which("sshd"), "/usr/sbin/sshd"]
+    unpacked = str(UNPACKED / "sbin" / "sshd")
+    found = [os.environ.get("AMFAC_SSHD"), unpacked, shutil.which("sshd"), "/usr/sbin/sshd"]
     sshd = next((path for path in found if path and Path(path).is_file()), None)
     if sshd is None or shutil.which("ssh") is None:
         pytest.skip("no sshd or ssh here: make sshd, apt install openssh-client")
-    libraries = ":".join(str(folder) for folder in TREE.glob(".make/sshd/usr/lib/*"))
-    run = ["env", f"LD_LIBRARY_PATH={libraries}", sshd] if unpacked and sshd == str(unpacked[0]) else [sshd]
+    libraries = ":".join(str(folder) for folder in UNPACKED.glob("lib/*"))
+    run = ["env", f"LD_LIBRARY_PATH={libraries}", sshd] if sshd == unpacked else [sshd]
     script = tmp_path_factory.mktemp("namespace") / "namespace.sh"
     script.write_text(NAMESPACE)
     tried = subprocess.run(
