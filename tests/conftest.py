@@ -54,6 +54,12 @@ def made_plans() -> ModuleType:
     return _module("made_plans")
 
 
+@pytest.fixture(scope="session")
+def made_detectors() -> ModuleType:
+    """The module `made_detectors.py`: small detectors of both families, with answers known by hand."""
+    return _module("made_detectors")
+
+
 def _module(name: str) -> ModuleType:
     # Test folders are no packages, so its path is what it can be found by.
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))

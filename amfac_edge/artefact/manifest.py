@@ -375,18 +375,12 @@ def _check_schema(schema: object, where: str) -> None:
 
 def _manifest(table: Table) -> Manifest:
     table.ignore("schema", "crop", "letterbox", "score")
-    is_detector = table.text("kind", default=_POSE, choices=(_POSE, _DETECTOR)) == _DETECTOR
-    model = (
-        detector_facts_from_json(table.raw(_DETECTOR), where=_DETECTOR)
-        if is_detector
-        else recipe_from_json(table.raw("recipe"), where="recipe")
-    )
     return Manifest(
         target=table.text("target"),
         precision=table.text("precision"),
         input_kind=table.text("input_kind", choices=_INPUT_KINDS),
         batch=BatchRange.parse(table.text("batch") or "1"),
-        model=model,
+        model=_model(table),
         inputs=tuple(_tensor(tensor) for tensor in table.tables("inputs")),
         outputs=tuple(_tensor(tensor) for tensor in table.tables("outputs")),
         digests=_texts(table.table("digests")),
@@ -398,6 +392,18 @@ def _manifest(table: Table) -> Manifest:
         plan=read_plan_facts(table.table("plan")) if table.raw("plan") is not None else None,
         extra=table.rest(),
     )
+
+
+def _model(table: Table) -> Recipe | DetectorFacts:
+    # A manifest from before there were detectors doesn't say what it describes.
+    kind = table.raw("kind") if "kind" in table else _POSE
+    if kind == _DETECTOR:
+        return detector_facts_from_json(table.raw(_DETECTOR), where=_DETECTOR)
+    if kind != _POSE:
+        raise InputError(
+            f"kind: {json.dumps(kind, default=str)[:60]} is none of {_POSE}, {_DETECTOR}", cure="Use a newer version."
+        )
+    return recipe_from_json(table.raw("recipe"), where="recipe")
 
 
 def _tensor(table: Table) -> TensorSpec:
