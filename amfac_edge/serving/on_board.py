@@ -31,9 +31,11 @@ __all__ = ["FRAME", "LOG_FILE", "serve"]
 
 FRAME = b"amfac-on-board/1 "
 LOG_FILE = "build.log"
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 _TOLD_LINES = 40
 _GRACE_S, _TICK_S = 5.0, 0.5
+# sshd may take hours to see that a cable was pulled; a kit on its way doesn't pause that long.
+_SILENCE_S = 120
 
 
 class _GoneError(Exception):
@@ -42,7 +44,7 @@ class _GoneError(Exception):
 
 def serve(commands: BinaryIO, answers: BinaryIO) -> None:
     """Receive a kit, build its plan in a folder of its own, send what came of it, and remove the folder."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, _leave)
     # What a login script printed without a line's end must not swallow the first frame.
     answers.write(b"\n")
@@ -62,10 +64,12 @@ def serve(commands: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _work(folder: Path, commands: BinaryIO, answers: BinaryIO) -> None:
+    signal.alarm(_SILENCE_S)
     request = json.loads(commands.readline())
     if not request["size"]:  # only asked whether it could begin
         return
     kit = _unpacked(_received(commands, request["size"], folder), folder)
+    signal.alarm(0)
     _tell(answers, step="building")
     out = folder / "out"
     out.mkdir()
@@ -75,7 +79,7 @@ def _work(folder: Path, commands: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _clear(folder: Path | None, answers: BinaryIO) -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,6 +100,7 @@ def _received(commands: BinaryIO, size: int, folder: Path) -> Path:
     path = folder / "kit.tar.gz"
     with path.open("wb") as file:
         while size:
+            signal.alarm(_SILENCE_S)
             block = commands.read(min(_BLOCK, size))
             if not block:
                 raise _GoneError
@@ -193,6 +198,7 @@ def _send(answers: BinaryIO, out: Path) -> None:
         with path.open("rb") as file:
             left = size
             while left:
+                signal.alarm(_SILENCE_S)
                 block = file.read(min(_BLOCK, left))
                 if not block:
                     raise OSError(errno.EIO, f"{path.name} became shorter")

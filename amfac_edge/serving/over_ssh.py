@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BroughtPlan", "plan_over_ssh"]
 
-# Longer than any build: the library has a limit of its own there, and ssh gives up a dead connection in a minute.
-_TIMEOUT_S = 10_800.0
+# The last resort: a build has a limit of its own there, and ssh gives up a dead connection in a minute.
+_TIMEOUT_S = 86_400.0
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,18 @@ def _python_failure(board: Board, code: int, text: str, last: str) -> MachineErr
     return MachineError(f"{board.python} on {board} ended with code {code} ({last})", cure=cure)
 
 
-def board_failure(board: Board, failed: Mapping[str, Any], step: str | None) -> AmfacError:
+def board_failure(board: Board, failed: Any, step: str | None) -> AmfacError:  # noqa: ANN401 - JSON
     """The error for what the board says of itself: a file that couldn't be written there, or a build that failed."""
+    try:
+        return _board_failure(board, failed, step)
+    except (KeyError, TypeError, ValueError):
+        return MachineError(
+            f"what {board} says of its failure is no answer of this package: {str(failed)[:80]!r}",
+            cure="Look at what runs there as build.py.",
+        )
+
+
+def _board_failure(board: Board, failed: Mapping[str, Any], step: str | None) -> AmfacError:
     if "code" not in failed:
         return _file_failure(board, failed, step)
     code, said = failed["code"], [str(line) for line in failed["said"]]

@@ -211,7 +211,7 @@ class _Connection:
             except (ValueError, RecursionError):
                 continue
             if isinstance(frame, dict):
-                self.step = frame.get("step", self.step)
+                self.step = str(frame["step"]) if "step" in frame else self.step
                 yield frame
 
     def receive(self, files: object, folder: Path) -> tuple[str, ...]:

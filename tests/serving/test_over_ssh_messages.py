@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,13 +16,12 @@ from amfac_edge.artefact import manifest_path
 from amfac_edge.cli.export import main
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import AmfacError, GateError, InputError, MachineError, ModelFileError
-from amfac_edge.serving import Board, check_board, plan_over_ssh
+from amfac_edge.serving import Board, check_board, on_board, plan_over_ssh
 from amfac_edge.serving.on_board import FRAME
 from amfac_edge.serving.ssh_failures import board_failure, connection_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from types import ModuleType
 
 BOARD = Board("orin", "me", 2222)
@@ -135,6 +137,7 @@ def test_a_connection_that_breaks_says_when(step: str, doing: str) -> None:
         ({"code": 1, "said": ["ModuleNotFoundError: No module named 'numpy'"]}, MachineError, "no package numpy"),
         ({"code": 5, "said": []}, MachineError, "ended with code 5: without a word"),
         ({"errno": 28, "text": "No space left on device"}, MachineError, "is full .*while the kit was copied there"),
+        ({"code": "three", "said": 7}, MachineError, "is no answer of this package"),
         ({"errno": 30, "text": "Read-only file system"}, MachineError, "can't be used: Read-only file system"),
     ],
 )
@@ -242,3 +245,18 @@ def test_without_ssh_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MachineError, match=r"needs ssh, which is not here\n.*openssh-client"):
         check_board(BOARD)
+
+
+def test_a_kit_that_stops_on_its_way_is_given_up_there_too(tmp_path: Path) -> None:
+    source = Path(on_board.__file__).read_text()
+    assert "_SILENCE_S = 120" in source
+    command = [sys.executable, "-c", source.replace("_SILENCE_S = 120", "_SILENCE_S = 1")]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"size": 1000000, "arguments": []}\nsome of it')
+        process.stdin.flush()
+        assert process.stdout.readlines()[-1] == FRAME + b'{"removed": true}\n'
+        assert process.wait(10) == 0
+    assert list(tmp_path.iterdir()) == []
