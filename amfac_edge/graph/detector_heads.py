@@ -49,6 +49,7 @@ class Heads(ABC):
         classes: C.
         score_threshold: of the suppression in the graph, else of the test configuration of the family's public models.
         iou_threshold: likewise.
+        chosen: how many of the A candidates, the best, the suppression in the graph looks at; all where there is none.
     """
 
     family: str
@@ -57,6 +58,7 @@ class Heads(ABC):
     classes: int
     score_threshold: float
     iou_threshold: float
+    chosen: int
 
     @abstractmethod
     def decoded(self, writer: GraphWriter) -> tuple[list[NodeProto], str, str]:
@@ -127,9 +129,9 @@ def _suppressed(model: ModelProto, height: int, width: int, where: str) -> Heads
         raise not_a_detector(where, graph, f"{len(operators)} suppressions, or of boxes by their centres")
     suppression = operators[0]
     # The best few thousand may be chosen before they are suppressed; what is wanted lies before that as well.
-    chosen = behind(graph, "TopK")
-    names = [[name for name in tail(graph, source) if name not in chosen] for source in suppression.input[:2]]
-    shapes = _shapes(model, [name for part in names for name in part], where)
+    later = behind(graph, "TopK")
+    names = [[name for name in tail(graph, source) if name not in later] for source in suppression.input[:2]]
+    shapes = _shapes(model, [*suppression.input[:2], *names[0], *names[1]], where)
     candidates = candidates_of(height, width)
     boxes = [name for name in names[0] if shapes[name] == (1, candidates, _SIDES)]
     scores = [name for name in names[1] if shapes[name][:2] == (1, candidates) and len(shapes[name]) == 3]  # noqa: PLR2004
@@ -143,9 +145,9 @@ def _suppressed(model: ModelProto, height: int, width: int, where: str) -> Heads
     # Both families come from MMDeploy in this form; only YOLOX multiplies its scores, by the objectness.
     is_yolox = any(node.op_type == "Mul" and not set(scores).isdisjoint(node.output) for node in graph.node)
     form = "suppression in the graph, cut off"
-    return _DecodedHeads(
-        YOLOX if is_yolox else RTMDET, form, (boxes[-1], scores[-1]), shapes[scores[-1]][2], score, iou
-    )
+    tensors, classes = (boxes[-1], scores[-1]), shapes[scores[-1]][2]
+    chosen = min(candidates, *shapes[suppression.input[0]][1:2])
+    return _DecodedHeads(YOLOX if is_yolox else RTMDET, form, tensors, classes, score, iou, chosen)
 
 
 def _values(model: ModelProto, names: list[str], where: str) -> dict[str, NDArray[np.float32]]:
@@ -235,7 +237,8 @@ def _raw_rtmdet(model: ModelProto, height: int, width: int, where: str) -> Heads
     made_by = {output: node.op_type for node in graph.node for output in node.output}
     with_sigmoid = made_by.get(tensors[0]) == "Sigmoid"
     form = "raw heads, decoded here"
-    return _RawRtmdetHeads(RTMDET, form, tensors, classes.pop(), *_RTMDET_TEST, cells(height, width), with_sigmoid)
+    grid = cells(height, width)
+    return _RawRtmdetHeads(RTMDET, form, tensors, classes.pop(), *_RTMDET_TEST, len(grid), grid, with_sigmoid)
 
 
 @dataclass(frozen=True)
@@ -307,4 +310,5 @@ def _yolox(model: ModelProto, height: int, width: int, where: str) -> Heads:
     # Width and height come out of the network as logarithms.
     is_decoded = "Exp" in operators
     form = "boxes decoded in the graph" if is_decoded else "raw grids, decoded here"
-    return _YoloxHeads(YOLOX, form, (name,), shape[2] - YOLOX_COLUMNS, *_YOLOX_TEST, cells(height, width), is_decoded)
+    grid = cells(height, width)
+    return _YoloxHeads(YOLOX, form, (name,), shape[2] - YOLOX_COLUMNS, *_YOLOX_TEST, len(grid), grid, is_decoded)

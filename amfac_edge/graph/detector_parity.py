@@ -253,7 +253,7 @@ def _lost(facts: DetectorFacts, budget: DetectorBudget, network: People, candida
 
 def _apart(budget: DetectorBudget, network: People, artefact: People) -> int:
     # Where only so many were asked for, the last of them may be others.
-    least = float(network.scores.min()) + budget.scores if network.is_cut else 0.0
+    least = float(network.scores.min(initial=1)) + budget.scores if network.is_cut else 0.0
     sure = max(budget.people_from, least)
     return sum(
         bool(score > sure) and not (overlaps(box, others.boxes) >= budget.same_iou).any()

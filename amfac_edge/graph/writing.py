@@ -33,7 +33,7 @@ class GraphWriter:
         self.constants: list[TensorProto] = []
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """Make a constant; the result is its name in the graph."""
+        """Make a constant, a scalar or an array of any size; the result is its name in the graph."""
         self.constants.append(numpy_helper.from_array(value, self.prefix + name))
         return self.prefix + name
 

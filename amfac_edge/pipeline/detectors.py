@@ -210,16 +210,24 @@ def _reference(source: DetectorSource, pictures: NDArray[np.uint8]) -> tuple[Can
         boxes.append(part_boxes)
         scores.append(part_scores[..., facts.class_index])
         if suppressed:
-            people += [_people(rows, labels, facts) for rows, labels in zip(*values[-2:], strict=True)]
+            people += [_people(source, *picture) for picture in zip(*values[-2:], part_scores, strict=True)]
     count = len(pictures)
     return (np.concatenate(boxes)[:count], np.concatenate(scores)[:count]), people[:count] if suppressed else None
 
 
-def _people(rows: NDArray[np.float32], labels: NDArray[np.integer], facts: DetectorFacts) -> People:
-    """The people in one picture's `dets` (n,5), `labels` (n,); fewer than asked for are followed by rows of zeros."""
+def _people(
+    source: DetectorSource, rows: NDArray[np.float32], labels: NDArray[np.integer], scores: NDArray[np.float64]
+) -> People:
+    """The people in one picture's `dets` (n,5), `labels` (n,); fewer than asked for are followed by rows of zeros.
+
+    There may be more where all rows are full, or where more of the `scores` (A,C) than it chose from were high enough.
+    """
+    facts = source.facts
     is_one = rows[:, 4] > facts.score_threshold
     people = rows[is_one & (labels == facts.class_index)]
-    return People(people[:, :4], people[:, 4], is_cut=bool(len(rows) and is_one.all()))
+    above = int((scores.max(axis=-1) > facts.score_threshold).sum())
+    is_cut = (len(rows) and is_one.all()) or above > source.network.heads.chosen
+    return People(people[:, :4], people[:, 4], is_cut=bool(is_cut))
 
 
 def _export(
