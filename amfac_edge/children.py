@@ -38,7 +38,7 @@ _BLOCK = 1 << 16
 
 
 class _OutOfTimeError(Exception):
-    """The child's time is over."""
+    """The child's time is over; the reason in words."""
 
 
 class ChildFailure(Exception):  # noqa: N818 - what became of the child; what it means is the caller's to say
@@ -60,6 +60,7 @@ def call_in_child(
     *,
     timeout_s: float,
     memory_bytes: int | None = None,
+    stall_s: float | None = None,
     progress: Callable[[Any], None] | None = None,
     **arguments: object,
 ) -> Any:  # noqa: ANN401 - JSON
@@ -70,6 +71,8 @@ def call_in_child(
         timeout_s: wall-clock limit in seconds; the child is killed past it.
         memory_bytes: limit of what the child may allocate, in bytes, None for no limit. What a driver reserves of the
             address space without using it, gigabytes where there is a GPU, isn't counted.
+        stall_s: the child is killed when it has neither computed nor said anything for so many seconds: a library that
+            can't allocate may wait for itself for ever. None for work that rightly waits.
         progress: called with each value that the child hands to `tell_parent`, and with None about once a second while
             there is none. A child that talks crazily can't be believed: check what comes.
         **arguments: passed on as keywords.
@@ -91,11 +94,11 @@ def call_in_child(
         with os.fdopen(listening, "rb", buffering=0) as pipe:
             process = _started(request, Path(scratch), said, telling)
             try:
-                for value in _told(process, pipe.fileno(), time.monotonic() + timeout_s):
+                for value in _told(process, pipe.fileno(), timeout_s, stall_s):
                     if progress is not None:
                         progress(value)
-            except _OutOfTimeError:
-                raise ChildFailure(f"no end after {timeout_s:g} s") from None
+            except _OutOfTimeError as over:
+                raise ChildFailure(str(over)) from None
             finally:
                 pipe.close()
                 _end(process, _GRACE_S if progress is not None else 0.0)
@@ -152,27 +155,44 @@ def _started(request: dict[str, object], scratch: Path, said: Path, telling: int
         os.close(telling)
 
 
-def _told(process: subprocess.Popen[bytes], pipe: int, deadline: float) -> Iterator[Any]:
+def _told(process: subprocess.Popen[bytes], pipe: int, timeout_s: float, stall_s: float | None) -> Iterator[Any]:
     """What comes through the pipe until the child ends, None where nothing came for a while."""
     rest = b""
+    deadline = time.monotonic() + timeout_s
+    computed, moved_at = 0, time.monotonic()
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
             if not selector.select(min(left, _TICK_S)):
                 if process.poll() is not None:
                     return
+                before, computed = computed, _ticks(process.pid)
+                moved_at = time.monotonic() if computed != before else moved_at
+                if stall_s is not None and time.monotonic() - moved_at > stall_s:
+                    raise _OutOfTimeError(f"it stood still for {stall_s:g} s")
                 yield None
                 continue
             block = os.read(pipe, _BLOCK)
             if not block:
                 break
             *lines, rest = (rest + block).split(b"\n")
+            moved_at = time.monotonic()
             rest = rest if len(rest) < _LONGEST_LINE else b""
             yield from filter(None, map(_value, lines))
     try:
         process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        raise _OutOfTimeError from None
+        raise _OutOfTimeError(f"no end after {timeout_s:g} s") from None
+
+
+def _ticks(pid: int) -> int:
+    """CPU time that a process has used, in ticks; 0 where the system doesn't tell."""
+    try:
+        # The name in brackets may hold anything; utime and stime are the 14th and 15th field: proc(5).
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _value(line: bytes) -> Any:  # noqa: ANN401 - JSON

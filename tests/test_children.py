@@ -35,6 +35,10 @@ def crashed():
 def asleep():
     time.sleep(60)
 
+def busy():
+    while True:
+        pass
+
 def greedy():
     return len(bytearray(4 << 30))
 
@@ -149,6 +153,16 @@ def test_a_child_to_whom_nobody_listens_can_end_by_itself(ended_by: str, tmp_pat
     with pytest.raises((ChildFailure, KeyboardInterrupt)):
         call("until_nobody_listens", timeout_s=1.0, progress=interrupted, mark=str(mark))
     assert mark.exists()
+
+
+def test_a_child_that_stands_still_is_killed() -> None:
+    with pytest.raises(ChildFailure, match=r"it stood still for 2 s"):
+        call("asleep", stall_s=2.0)
+
+
+def test_a_child_that_computes_does_not_stand_still() -> None:
+    with pytest.raises(ChildFailure, match=r"no end after 4 s"):
+        call("busy", stall_s=2.0, timeout_s=4.0)
 
 
 def test_who_was_killed_says_by_what() -> None:

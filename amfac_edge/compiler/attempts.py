@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["BuildAnswer", "BuildRun"]
 
 _INSPECTION_S = 300.0
+# A builder that can't allocate was seen waiting for itself.
+_STALL_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,13 @@ class BuildRun:
             answer = self._attempt(request)
             if isinstance(answer, BuildAnswer):
                 return dataclasses.replace(answer, notes=(*tried, *answer.notes))
-            tried.append(f"a workspace of {workspace or 'any number of'} MiB was too much: {answer}")
+            size = f"a workspace of {workspace} MiB" if workspace else "the library's own workspace"
+            tried.append(f"{size} was too much: {answer}")
+        limit = self.options.memory_bytes(self.request.flavour)
         raise memory_error(
-            f"{self.artefact}: {self.request.flavour} built no plan for want of memory: {'; '.join(tried)}"
+            f"{self.artefact}: {self.request.flavour} built no plan for want of memory: {'; '.join(tried)}",
+            limit_mib=limit >> 20 if limit else None,
+            on_board=len(workspaces) > 1,
         )
 
     def with_layers(self, answer: BuildAnswer) -> BuildAnswer:
@@ -134,6 +140,8 @@ class BuildRun:
                 "amfac_edge.compiler.building:build_in_child",
                 timeout_s=self.options.seconds(request.flavour),
                 memory_bytes=limit,
+                # TensorRT-RTX only computes. TensorRT proper may wait for the GPU, and has no limit to stumble over.
+                stall_s=_STALL_S if limit else None,
                 progress=self.listener,
                 onnx=str(self.source),
                 plan=str(self.plan),
@@ -142,7 +150,11 @@ class BuildRun:
         except ChildFailure as failure:
             if failure.killed_by == "SIGKILL":
                 return "the system killed it, as Linux does where memory ends"
-            if ran_out_of_memory([failure.reason]) or "MemoryError" in failure.reason:
+            if (
+                ran_out_of_memory([failure.reason])
+                or "MemoryError" in failure.reason
+                or "stood still" in failure.reason
+            ):
                 return failure.reason
             raise self._dead(failure, request, limit) from failure
         if "short_of_memory" in answer:

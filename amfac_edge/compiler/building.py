@@ -134,7 +134,8 @@ class _Build:
             return None
         network = builder.create_network(self._network_flags())
         tell_stage("parsing")
-        self._parse(network, logger, content)
+        if not self._parse(network, logger, content):
+            return None
         network.name = self._request.engine_name
         self.layers = network.num_layers
         self.parsed_types = _parsed_types(network)
@@ -157,17 +158,22 @@ class _Build:
             return 1 << int(flags.STRONGLY_TYPED)
         return 1 << int(flags.EXPLICIT_BATCH) if hasattr(flags, "EXPLICIT_BATCH") else 0
 
-    def _parse(self, network: Any, logger: Any, content: bytes) -> None:  # noqa: ANN401 - TensorRT's own
+    def _parse(self, network: Any, logger: Any, content: bytes) -> bool:  # noqa: ANN401 - TensorRT's own
+        """Whether there was memory enough to parse it."""
         parser = self._trt.OnnxParser(network, logger)
         parsed = parser.parse(content)
         faults = [parser.get_error(index) for index in range(min(parser.num_errors, _NAMED))]
         # An empty file parses, and leaves a network without outputs.
         if not parsed or network.num_outputs == 0:
             said = "; ".join(f"node {fault.node()}: {fault.desc()}" for fault in faults) or "it has no outputs"
+            if ran_out_of_memory([said]):
+                self.log.append(said)
+                return False
             raise ModelFileError(
                 f"{self.name}: the parser of {self._request.flavour} {self.version} refuses it: {said}",
                 cure="Export the model again with amfac-export, for this very target.",
             )
+        return True
 
     def _check_types(self) -> None:
         """Silent float32 is a known failure; what is strongly typed shows it before anything is built."""

@@ -24,6 +24,8 @@ _LADDER_MIB = (1024, 512, 256)
 _BESIDE_MIB = 1024
 _MESSAGES = re.compile(
     r"out of memory|OutOfMemory|cudaErrorMemoryAllocation|NvMapMemAlloc.{0,40} error 12|bad_alloc|"
+    # TensorRT-RTX 1.7 under a limit: it can't allocate, or can't start a thread.
+    r"myelin_tensor\.h:\d+: CHECK\(p\) failed|Resource temporarily unavailable|"
     r"insufficient to use tactic|decreasing the workspace size|Tactic Device request",
     re.IGNORECASE,
 )
@@ -43,9 +45,21 @@ def ran_out_of_memory(lines: Iterable[str]) -> bool:
     return any(_MESSAGES.search(line) for line in lines)
 
 
-def memory_error(problem: str) -> MachineError:
-    """The error of a build that ran out of memory, with what to do."""
-    return MachineError(problem, cure=_CURE)
+def memory_error(problem: str, *, limit_mib: int | None, on_board: bool) -> MachineError:
+    """The error of a build that ran out of memory, with what to do.
+
+    Args:
+        problem: what was tried.
+        limit_mib: what the build was allowed to allocate; None for no limit.
+        on_board: processor and GPU share their memory.
+    """
+    held = f"; it was allowed to allocate {limit_mib:,} MiB" if limit_mib else ""
+    elsewhere = "Close other programs, or give a smaller --workspace."
+    if limit_mib:
+        elsewhere = (
+            "Look where the graph is from: a network of this package needs 1 GiB at most. Or: --memory-limit MIB"
+        )
+    return MachineError(problem + held, cure=_CURE if on_board else elsewhere)
 
 
 def check_memory(memory: MemoryNow, *, workspace_mib: int | None, tactic_dram_mib: int | None) -> None:

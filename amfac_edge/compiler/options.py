@@ -10,7 +10,7 @@ from amfac_edge.errors import InputError
 __all__ = ["BuildOptions"]
 
 _RTX_SECONDS, _BOARD_SECONDS = 900.0, 3600.0
-# Sixteen times what the largest network here takes (0.4 GiB), and still no danger to a machine that builds for others.
+# Ten times what the largest network here was seen to need, and still no danger to a machine that builds for others.
 _RTX_MEMORY_MIB = 6144
 _HIGHEST_LEVEL = 5
 
