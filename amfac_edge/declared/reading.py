@@ -16,12 +16,7 @@ import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from amfac_edge.errors import AmfacError, DeclaredError, near_names
-from amfac_edge.files import file_bytes
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from amfac_edge.files import file_bytes, json_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -35,17 +30,35 @@ _Scalar = TypeVar("_Scalar", str, int, float, bool)
 
 
 def read_toml(path: Path) -> dict[str, object]:
-    """Parse a TOML file of at most 4 MiB.
+    """Parse a TOML file of at most 4 MiB; one that is a JSON object is read as that.
 
     Raises:
         DeclaredError: it can't be read or parsed; the message has the line and column.
     """
     try:
-        return tomllib.loads(file_bytes(path, limit=_SIZE_LIMIT, what="TOML file").decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeclaredError(f"{path}: not TOML: {error}", cure="Mend the file at that place.") from error
+        content = file_bytes(path, limit=_SIZE_LIMIT, what="TOML file")
     except AmfacError as error:
         raise DeclaredError(error.problem, cure=error.cure) from error
+    # No TOML begins like this. A kit's declarations do: Python 3.10, which boards have, reads no TOML by itself.
+    if content.startswith(b"{"):
+        return _json_object(content, path)
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415 - not for a kit
+    else:
+        import tomli as tomllib  # noqa: PLC0415 - as above
+    try:
+        return tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DeclaredError(f"{path}: not TOML: {error}", cure="Mend the file at that place.") from error
+
+
+def _json_object(content: bytes, path: Path) -> dict[str, object]:
+    try:
+        value = json_value(content)
+    except (ValueError, RecursionError) as error:
+        raise DeclaredError(f"{path}: not JSON: {error}", cure="Mend the file at that place.") from error
+    assert isinstance(value, dict)
+    return value
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import amfac_edge
 from amfac_edge.artefact import manifest_path, read_artefact
 from amfac_edge.declared.library import declared_folder
+from amfac_edge.declared.reading import read_toml
 from amfac_edge.files import json_bytes, refuse_overwriting, sha256_of, writable_folder, write_bytes
 
 if TYPE_CHECKING:
@@ -128,4 +129,4 @@ def _members(
         yield f"amfac_edge/{source.relative_to(package).as_posix()}", source.read_bytes()
     for room in ("engines", "export"):
         for declared in sorted(declared_folder(room).glob("*.toml")):
-            yield f"amfac_edge/_declared/{room}/{declared.name}", declared.read_bytes()
+            yield f"amfac_edge/_declared/{room}/{declared.name}", json_bytes(read_toml(declared))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # Runs a program of the kit where this package and all that a board lacks can't be imported.
 BARE = """
 import runpy, sys
-for name in ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "cv2", "safetensors", "pycocotools"):
+absent = "torch onnx onnxscript onnxsim onnxruntime cv2 safetensors pycocotools tomli tomllib"
+for name in absent.split():
     sys.modules[name] = None
 sys.path = [entry for entry in sys.path if entry not in {sys.argv[1], ""}]
 sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
