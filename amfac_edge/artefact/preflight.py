@@ -240,8 +240,9 @@ class _Plan:
             yield Check(Outcome.DIFFERS if older else Outcome.FITS, "driver", f"{built} or later", here)
 
     def _host_code(self) -> Check:
-        expected = "a maker who is trusted: the plan runs code of its own on the CPU"
+        # Whoever wrote the plan wrote that code too: a digest in its manifest is theirs as well.
+        expected = "a maker whom you trust: this version-compatible plan runs code of its own on the CPU"
         if self.host.host_code_allowed:
             return Check(Outcome.FITS, "host code", expected, "allowed")
-        cure = f"{self.host.rebuild}  # without --version-compatible"
+        cure = f"{self.host.rebuild}  # without --version-compatible; or allow it: --allow-host-code"
         return Check(Outcome.REFUSED, "host code", expected, "not allowed", cure)

@@ -40,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "with FILE: 0 nothing speaks against it; 2 the file is at fault; 3 it isn't for this machine",
     )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="say whether this file will load here")
+    parser.add_argument(
+        "--allow-host-code",
+        action="store_true",
+        help="FILE may bring code for the CPU, as a version-compatible plan does: only if you trust its maker",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     return run_command(_PROG, lambda: _doctor(parser.parse_args(argv)), argv)
 
@@ -49,7 +54,7 @@ def _doctor(options: argparse.Namespace) -> int:
         # It needs NumPy, which a look at the machine must do without.
         from amfac_edge.cli.doctor_file import report_on_file  # noqa: PLC0415
 
-        return report_on_file(options.file, as_json=options.json)
+        return report_on_file(options.file, as_json=options.json, host_code_allowed=options.allow_host_code)
     machine, packages, python = read_machine(), Packages(), Interpreter.running()
     diagnosis = diagnose(machine, packages, python)
     code = 0 if diagnosis.runs_on_cpu else _LACKS

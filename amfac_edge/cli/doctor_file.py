@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -23,13 +24,18 @@ _SCHEMA = "amfac-doctor-file/1"
 _COLOURS = {Outcome.FITS: "32", Outcome.DIFFERS: "33", Outcome.UNKNOWN: "33", Outcome.REFUSED: "31"}
 
 
-def report_on_file(path: Path, *, as_json: bool) -> int:
+def report_on_file(path: Path, *, as_json: bool, host_code_allowed: bool = False) -> int:
     """Print the verdict on `path`; the result is the exit code.
+
+    Args:
+        path: of the file.
+        as_json: as a JSON object, not as a table.
+        host_code_allowed: its maker is trusted, so that a plan may run code of its own on the CPU.
 
     Raises:
         InputError: there is no such file, or it can't be read.
     """
-    examined = examine(path, this_host())
+    examined = examine(path, dataclasses.replace(this_host(), host_code_allowed=host_code_allowed))
     verdict = examined.verdict
     error = verdict.error(path)
     code = 0 if error is None else error.exit_code

@@ -126,6 +126,9 @@ def test_what_may_differ_is_told(judged: Any) -> None:  # noqa: ANN401
 def test_code_for_the_cpu_takes_trust(judged: Any) -> None:  # noqa: ANN401
     verdict = judged("orin-nx-16", NX, host_code=True)
     assert [subject for subject, *_ in _refused(verdict)] == ["host code"]
+    (check,) = verdict.of(Outcome.REFUSED)
+    assert "runs code of its own on the CPU" in check.expected
+    assert check.cure.endswith("# without --version-compatible; or allow it: --allow-host-code")
     assert not _refused(judged("orin-nx-16", dataclasses.replace(NX, host_code_allowed=True), host_code=True))
 
 

@@ -45,6 +45,19 @@ def test_a_plan_that_fits(path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert f"Next: amfac-info {path}" in err
 
 
+def test_code_in_a_plan_is_allowed_by_a_word(
+    made_plans: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = dataclasses.replace(CARD, libraries={"tensorrt": "10.16.1"})
+    monkeypatch.setattr(doctor_file, "this_host", lambda: card)
+    facts = made_plans.facts("rtx-4090", tensorrt_version="8.6.1", host_code=True)
+    path = made_plans.write(tmp_path / "m.plan", "rtx-4090", facts, made_plans.plan())
+    assert doctor.main([str(path)]) == 2
+    assert "It will not load here: host code." in capsys.readouterr().out
+    assert doctor.main([str(path), "--allow-host-code"]) == 0
+    assert "  ok       host code " in capsys.readouterr().out
+
+
 def test_a_plan_for_several_cards_names_them(
     path: Path, made_plans: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
