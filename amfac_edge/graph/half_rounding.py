@@ -32,6 +32,7 @@ _EXACT = frozenset(
         "Transpose", "Unsqueeze", "Where",
     )
 )  # fmt: skip
+_EXTREMES = ("ReduceMax", "ReduceMin")
 
 
 def rounded_twin(model: ModelProto) -> ModelProto:
@@ -91,16 +92,24 @@ def largest_values(model: ModelProto, images: NDArray[np.float32]) -> dict[str, 
     types = element_types(model)
     names = [name for node in graph.node for name in node.output if types.get(name) == TensorProto.FLOAT]
     del graph.output[:]
-    for index, name in enumerate(names):
-        graph.node.append(helper.make_node("Abs", [name], [f"amfac/abs/{index}"]))
-        graph.node.append(helper.make_node("ReduceMax", [f"amfac/abs/{index}"], [f"amfac/top/{index}"], keepdims=0))
-        graph.output.append(helper.make_tensor_value_info(f"amfac/top/{index}", TensorProto.FLOAT, []))
+    # The last first: in this order alone ONNX Runtime runs them right behind their tensor, and doesn't keep
+    # every tensor to the end (1.9 GB in place of 0.8 at 384x288).
+    for index in reversed(range(len(names))):
+        graph.node.extend(_extremes(names[index], index))
+    for index in range(len(names)):
+        for operator in _EXTREMES:
+            graph.output.append(helper.make_tensor_value_info(f"amfac/{operator}/{index}", TensorProto.FLOAT, []))
     engine = RawGraph(probe.SerializeToString(), name="the graph's ranges")
     source = graph.input[0]
     size = source.type.tensor_type.shape.dim[0].dim_value or 1
     top = np.zeros(len(names))
     for image in images:
         found = engine.run({source.name: np.repeat(image[None], size, axis=0)})
-        top = np.maximum(top, np.array(found, np.float64))
+        top = np.maximum(top, np.abs(np.array(found, np.float64)).reshape(-1, 2).max(axis=1))
     largest = float(np.finfo(np.float32).max)
     return dict(zip(names, np.nan_to_num(top, nan=largest, posinf=largest).tolist(), strict=True))
+
+
+def _extremes(name: str, index: int) -> Iterator[NodeProto]:
+    for operator in _EXTREMES:
+        yield helper.make_node(operator, [name], [f"amfac/{operator}/{index}"], keepdims=0)

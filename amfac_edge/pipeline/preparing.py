@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from amfac_edge.artefact.trial import Trial
+    from amfac_edge.graph.parity import Budget
     from amfac_edge.pipeline.sources import Source
 
 __all__ = ["Form", "Prepared", "outputs_of", "prepare"]
@@ -139,7 +140,7 @@ class _Comparison:
             raw, model = rounded_twin(raw), rounded_twin(model)
         x, y = outputs_of(raw, self._images)
         keypoints, scores = outputs_of(model, self._pictures)
-        budget = budget_for(precision, recipe)
+        budget = self._budget(precision)
         return compare(recipe, self._reference, (x, y), (keypoints, scores), calibration, budget)
 
     def trial(self, precision: str) -> Trial:
@@ -147,11 +148,14 @@ class _Comparison:
         # A kit stays small: of many real crops, the first few after the generated ones.
         crops = self._pictures[:_TRIAL_CROPS]
         x, y = (logits[:_TRIAL_CROPS] for logits in self._reference)
-        return trial_of(recipe, crops, (x, y), budget_for(precision, recipe), calibration)
+        return trial_of(recipe, crops, (x, y), self._budget(precision), calibration)
+
+    def _budget(self, precision: str) -> Budget:
+        return budget_for(precision, self._source.recipe, trained=self._source.trained)
 
 
 def outputs_of(model: ModelProto, values: NDArray[Any]) -> list[NDArray[np.float32]]:
-    """The outputs of a graph with one input for N values, in batches that it takes."""
+    """The outputs of a graph with one input for values (N, ...), in batches that it takes."""
     size = shape_of(model.graph.input[0])[0]
     graph = RawGraph(model.SerializeToString(), name="the exported graph")
     name = model.graph.input[0].name
@@ -163,7 +167,7 @@ def outputs_of(model: ModelProto, values: NDArray[Any]) -> list[NDArray[np.float
 
 def _uneven(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
     start = 0
-    for size in itertools.cycle((1, 3, 2)):
+    for size in itertools.cycle((1, 2)):
         if start >= len(values):
             return
         yield values[start : start + size]

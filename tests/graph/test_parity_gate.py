@@ -113,8 +113,8 @@ def test_float16_may_move_one_joint_in_a_hundred(reference: Logits) -> None:
     x, y = (np.concatenate([logits] * 4) for logits in reference)
     keypoints, scores = (values.copy() for values in decoded((x, y)))
     close, far = x.copy(), x.copy()
-    close[0, 0, 0] += 0.99e-2 * np.ptp(x)
-    far[0, 0, 0] += 1.01e-2 * np.ptp(x)
+    close[0, 0, 0] += 0.99 * budget.logits * np.ptp(x)
+    far[0, 0, 0] += 1.01 * budget.logits * np.ptp(x)
     assert compare(RECIPE, (x, y), (close, y), (keypoints, scores), None, budget).holds
     assert not compare(RECIPE, (x, y), (far, y), (keypoints, scores), None, budget).holds
     # 12 crops of 17 joints: two may move by more than a pixel, three may not; a pixel is no move.
@@ -127,3 +127,10 @@ def test_float16_may_move_one_joint_in_a_hundred(reference: Logits) -> None:
     assert not parity.holds
     # Without a difference of logits there is none of scores.
     assert parity.score_budget == pytest.approx(1e-6)
+
+
+def test_untrained_weights_are_held_to_less() -> None:
+    trained, untrained = (budget_for("fp16", RECIPE, trained=each) for each in (None, False))
+    assert (trained, untrained.logits, untrained.tie) == (budget_for("fp16", RECIPE, trained=True), 2.5e-2, 2.5e-2)
+    # The terms of FP32: what is a tie there is one here.
+    assert trained.tie == budget_for("fp32", RECIPE).tie == LOGIT_BUDGET

@@ -149,7 +149,7 @@ def test_a_gpu_gets_float16_that_is_counted_and_rounded(source: Source, tmp_path
     assert sum(layer.macs for layer in heads) % bins == 0
     assert half["kept_for_range"] == {}
     assert 0 < half["largest_value"] < 65504 / 4
-    assert manifest.parity["logit_budget"] == 1e-2
+    assert manifest.parity["logit_budget"] == 2.5e-2  # untrained
     assert "every float16 result rounded" in manifest.parity["engine"]
     # Rounding shows: no float32 graph is that far from the network.
     assert manifest.parity["logit_error"] > parity.LOGIT_BUDGET
