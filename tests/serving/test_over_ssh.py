@@ -86,6 +86,23 @@ def test_a_plan_is_built_there_and_brought_back(old_pair: Path, board_machine: B
     assert board_machine.left_over() == []
 
 
+@needs_rtx
+def test_every_plain_file_that_a_build_leaves_comes_along(artefact: Path, board_machine: BoardMachine) -> None:
+    leaves = (
+        "import os, sys\n"
+        "if 'build.py' in sys.orig_argv:\n"
+        "    out = sys.orig_argv[sys.orig_argv.index('--out') + 1]\n"
+        "    open(os.path.join(out, 'parity.json'), 'w').write('{}')\n"
+        "    os.symlink('/etc/passwd', os.path.join(out, 'link.json'))\n"
+        "    os.mkdir(os.path.join(out, 'folder'))\n"
+    )
+    board_machine.client(PYTHONPATH=modules(board_machine, sitecustomize=leaves))
+    brought = plan_over_ssh(artefact, load_target("rtx-4090"), BOARD, build_arguments=STAND_IN)
+    plan = brought.plan.path.name
+    assert [path.name for path in brought.beside] == [f"{plan}.build.log", f"{plan}.parity.json"]
+    assert brought.beside[1].read_text() == "{}"
+
+
 def test_what_runs_there_is_the_kits_own_package(artefact: Path, board_machine: BoardMachine) -> None:
     spy = "import pathlib, amfac_edge; raise RuntimeError('from ' + str(pathlib.Path(amfac_edge.__file__).parents[1]))"
     board_machine.client(PYTHONPATH=modules(board_machine, tensorrt=spy))
@@ -101,7 +118,7 @@ def slow_build(machine: BoardMachine) -> None:
 
 def when(condition: Callable[[], bool], act: Callable[[], object]) -> threading.Thread:
     def watch() -> None:
-        for _ in range(400):
+        for _ in range(1200):
             if condition():
                 act()
                 return
@@ -131,7 +148,7 @@ def test_a_connection_that_breaks_while_building(old_pair: Path, board_machine: 
     said = build(old_pair, "--anyway")
     watcher.join()
     assert "the connection to board broke while the plan was built there" in said
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     assert board_machine.left_over() == []
     assert builders(board_machine) == []
 
@@ -168,7 +185,7 @@ def test_ctrl_c_ends_the_build_there(old_pair: Path, board_machine: BoardMachine
     )
     with subprocess.Popen([sys.executable, "-c", program, str(old_pair)], stderr=subprocess.DEVNULL) as process:
         watcher = when((board_machine.folder / "modules" / "began").exists, lambda: process.send_signal(signal.SIGINT))
-        assert process.wait(30) == -signal.SIGINT
+        assert process.wait(60) == -signal.SIGINT
     watcher.join()
     assert board_machine.left_over() == []
     assert builders(board_machine) == []

@@ -81,6 +81,17 @@ def test_words_of_the_command_that_are_refused(
     assert message in capsys.readouterr().err
 
 
+def test_a_board_that_is_not_reached_is_told_before_anything_is_read(
+    tmp_path: Path, fake_ssh: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_ssh('echo "ssh: connect to host orin port 22: No route to host" >&2; exit 255')
+    words = [str(tmp_path / "absent.pth"), "--target", "orin-nano", "--on", "me@orin", "--json"]
+    assert main(words) == 3
+    told, said = capsys.readouterr()
+    assert json.loads(told)["problem"].startswith("me@orin doesn't answer (ssh: connect to host orin")
+    assert "absent.pth" not in said
+
+
 # As OpenSSH 9.2 wrote them, but for names.
 SSH = {
     "ssh: Could not resolve hostname orin: Name or service not known": "no machine of the name orin is known here",
