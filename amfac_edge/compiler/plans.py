@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import (
+    FP16,
     FP32,
     RTX,
     Manifest,
@@ -110,6 +111,7 @@ def plan_from_artefact(
     refuse_overwriting([path, manifest_path(path), layers], [artefact, manifest_path(artefact)])
     # TensorRT proper chooses its kernels on this machine; TensorRT-RTX builds for others, and asks none.
     machine = read_machine() if flavour != RTX else None
+    form = manifest.precision if typed else f"{FP16} by flag"
     request = BuildRequest(
         flavour=flavour,
         compute_capabilities=capabilities,
@@ -121,7 +123,7 @@ def plan_from_artefact(
         tactic_dram_mib=targets[0].builder.tactic_dram_mib if machine else None,
         optimization_level=options.optimization_level,
         version_compatible=options.version_compatible,
-        timing_cache=_timing_cache(machine, targets[0], manifest) if machine and options.timing_cache else None,
+        timing_cache=_timing_cache(machine, targets[0], form) if machine and options.timing_cache else None,
     )
     memory = targets[0].memory
     shared = machine is not None and memory is not None and memory.unified
@@ -156,13 +158,13 @@ def _check_options(options: BuildOptions, targets: Sequence[Target], flavour: st
         )
 
 
-def _timing_cache(machine: Machine, target: Target, manifest: Manifest) -> tuple[str, tuple[str, ...]]:
+def _timing_cache(machine: Machine, target: Target, form: str) -> tuple[str, tuple[str, ...]]:
     """The machine that measures, and what its measurements hold for beside TensorRT's version."""
     here = target_of(machine)
     # A build that was forced on another machine must not measure for the right one.
     name = target.name if here == target.name else f"{target.name}-on-{here or 'another'}"
     mode = machine.jetson.power_mode if machine.jetson else None
-    return name, (mode or "no mode", manifest.precision)
+    return name, (mode or "no mode", form)
 
 
 def write_plan(path: Path, content: bytes, described: Manifest, layers_json: bytes | None) -> None:
