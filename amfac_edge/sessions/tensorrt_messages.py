@@ -118,6 +118,12 @@ _FATAL = (
         "Close other programs (a desktop takes about 0.8 GB on a Jetson: sudo init 3), or give a smaller --workspace.",
     ),
     _rule(
+        r"std::bad_alloc|myelin_tensor\.h:\d+: CHECK\(p\) failed|exception Resource temporarily unavailable",
+        MachineError,
+        "the library could not allocate the memory that it wants",
+        "Close other programs; a build has a limit of its own, see --memory-limit.",
+    ),
+    _rule(
         r"CUDA initialization failure with error:? 35|cudaError 35|CUDA driver version is insufficient",
         MachineError,
         "there is no NVIDIA driver here that this CUDA can use: none is loaded, or it is older than the library",
