@@ -135,7 +135,7 @@ def _state(model: PublicModel) -> str:
 def _next(model: PublicModel, fetched: Fetched) -> str:
     if model.kind == "pose":
         return f"amfac-export {fetched.path} --recipe {model.recipe} --target cpu"
-    return "no command of this version runs a detector; amfac-run takes boxes from a file (--boxes)"
+    return f"amfac-export {fetched.path} --target cpu"
 
 
 def _facts(model: PublicModel) -> dict[str, Any]:
