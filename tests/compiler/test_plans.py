@@ -147,6 +147,7 @@ def test_a_hostile_graph_does_not_eat_the_machine(tmp_path: Path) -> None:
     assert not (tmp_path / "plan").exists()
 
 
+@pytest.mark.slow
 @needs_rtx
 def test_a_chain_that_crashes_the_parser_crashes_the_child_alone(tmp_path: Path) -> None:
     path = tmp_path / "chain.onnx"
