@@ -115,7 +115,7 @@ def trial_bytes(trial: Trial) -> bytes:
     with zipfile.ZipFile(stream, "w") as archive:
         for name, array in arrays.items():
             content = io.BytesIO()
-            np.lib.format.write_array(content, np.ascontiguousarray(array), allow_pickle=False)
+            np.lib.format.write_array(content, np.ascontiguousarray(array))
             # A date of its own would make every file another one.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
     return stream.getvalue()
@@ -129,7 +129,7 @@ def read_trial(path: Path) -> Trial:
     """
     content = file_bytes(path, limit=_SIZE_LIMIT, what="trial")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        with np.load(io.BytesIO(content)) as archive:
             arrays = {name: archive[name] for name in _ARRAYS}
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _no_trial(path, str(error)) from error

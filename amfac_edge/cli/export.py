@@ -24,7 +24,7 @@ from amfac_edge.cli.export_detector import (
     letterboxed,
 )
 from amfac_edge.cli.export_engines import add_board_options, board_of, engine_as_json, engine_lines
-from amfac_edge.errors import FrameError
+from amfac_edge.errors import FrameError, InputError
 from amfac_edge.keypoints import crop_affines, warp_crops
 from amfac_edge.machine.this_machine import targets_for
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from amfac_edge.artefact import Manifest
+    from amfac_edge.compiler import BuiltPlan
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.declared.target import Target
     from amfac_edge.keypoints import Bgr
@@ -87,6 +88,9 @@ def _parser() -> CommandParser:
         "--out", type=Path, default=Path(), metavar="DIR", help="folder for the artefacts (default: here)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument(
+        "--one-plan", action="store_true", help="TensorRT-RTX: one plan for all the cards of --target, not one each"
+    )
     add_detector_options(parser)
     add_build_options(parser)
     add_board_options(parser)
@@ -100,6 +104,11 @@ def _export(arguments: argparse.Namespace) -> int:
     for target in targets:
         chosen_precision(arguments.precision, target)
     build_options(arguments)
+    if arguments.one_plan and sum(target.kind == "rtx" for target in targets) < 2:  # noqa: PLR2004 - to share it
+        raise InputError(
+            f"--one-plan shares a plan between RTX cards, and --target {arguments.target} names fewer than two",
+            cure="Name them: --target rtx-3060,rtx-4090.",
+        )
     board = board_of(arguments, targets)
     from amfac_edge.pipeline import ExportRequest, is_detector, stage_count  # noqa: PLC0415 - loads torch
 
@@ -121,13 +130,17 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.parity_images:
         request = dataclasses.replace(request, crops=model.crops(_pictures(arguments.parity_images)))
     exported = model.export(targets, request, stage=steps)
+    cards = [target for target in targets if target.kind == "rtx"] if arguments.one_plan else []
     engines: list[Engine | None] = []
     for one, target in zip(exported, targets, strict=True):
         if target.kind == "cpu":
             engines.append(None)
-        else:
-            steps(f"{target.name}: the engine")
-            engines.append(_engine(one, target, board, arguments))
+            continue
+        steps(f"{target.name}: the engine")
+        # The plan that was built for all the cards with the first of them.
+        built = (engine.plan for engine in engines if engine is not None)
+        shared = next((plan for plan in built if plan is not None), None) if target in cards else None
+        engines.append(_engine(one, target, board, arguments, cards=cards if target in cards else (), shared=shared))
     if arguments.json:
         found = zip(exported, engines, strict=True)
         print(json.dumps({"artefacts": [_as_json(one) | engine_as_json(engine) for one, engine in found]}))
@@ -136,16 +149,24 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _engine(exported: Exported, target: Target, board: Board | None, arguments: argparse.Namespace) -> Engine:
-    from amfac_edge.pipeline.engines import build_engine, build_engine_on_board  # noqa: PLC0415 - loads torch
+def _engine(
+    exported: Exported,
+    target: Target,
+    board: Board | None,
+    arguments: argparse.Namespace,
+    *,
+    cards: Sequence[Target],
+    shared: BuiltPlan | None,
+) -> Engine:
+    from amfac_edge.pipeline.engines import Order, build_engine, build_engine_on_board  # noqa: PLC0415 - loads torch
 
     artefact, beside = exported.path, exported.beside
     words = build_words(arguments)
     with BuildLine() as line:
         if board is not None:
             return build_engine_on_board(artefact, target, board, words, beside=beside, say=line.say)
-        options = build_options(arguments)
-        return build_engine(artefact, target, options, words=words, beside=beside, progress=line, say=line.say)
+        order = Order(build_options(arguments), words, beside, cards, shared)
+        return build_engine(artefact, target, order, progress=line, say=line.say)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from amfac_edge.declared.target import Target
     from amfac_edge.serving import Board
 
-__all__ = ["Engine", "build_engine", "build_engine_on_board"]
+__all__ = ["Engine", "Order", "build_engine", "build_engine_on_board"]
 
 _DEFAULTS = BuildOptions()
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
@@ -46,13 +46,33 @@ class Engine:
     remark: str = ""
 
 
+@dataclass(frozen=True)
+class Order:
+    """What is asked of an engine besides its artefact and target.
+
+    Attributes:
+        options: what a build here is told.
+        words: the same for a kit's build.py.
+        beside: of `Exported`: what the machine that builds gets with the artefact.
+        cards: that one plan of TensorRT-RTX shall serve; none for the target alone.
+        shared: a plan of TensorRT-RTX that serves the target already.
+    """
+
+    options: BuildOptions = _DEFAULTS
+    words: Sequence[str] = ()
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    cards: Sequence[Target] = ()
+    shared: BuiltPlan | None = None
+
+
+_PLAIN = Order()
+
+
 def build_engine(
     artefact: Path,
     target: Target,
-    options: BuildOptions = _DEFAULTS,
+    order: Order = _PLAIN,
     *,
-    words: Sequence[str] = (),
-    beside: Mapping[str, bytes] = _NOTHING,
     progress: Callable[[BuildProgress], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Engine:
@@ -64,9 +84,7 @@ def build_engine(
     Args:
         artefact: `.onnx` of amfac-export with its manifest.
         target: of the kind "jetson" or "rtx".
-        options: what else a build is told.
-        words: the same for a kit's build.py.
-        beside: of `Exported`: what the machine that builds gets with the artefact.
+        order: the rest of what is asked.
         progress: called with how far a build is.
         say: called with a line at each step of a build here.
 
@@ -76,18 +94,20 @@ def build_engine(
     folder = artefact.parent
     if has_builder(TENSORRT) and this_host().target == target.name:
         with tempfile.TemporaryDirectory(prefix="amfac-beside-") as scratch:
-            for name, content in beside.items():
+            for name, content in order.beside.items():
                 Path(scratch, name).write_bytes(content)
             plan = plan_for_this_machine(
-                artefact, target, folder, beside=Path(scratch), options=options, progress=progress, say=say
+                artefact, target, folder, beside=Path(scratch), options=order.options, progress=progress, say=say
             )
         return Engine(plan, None)
-    kit = write_kit(artefact, target, folder, words=words, beside=beside)
-    if target.kind != "rtx" or not has_builder(RTX):
-        return Engine(None, kit)
-    if options.version_compatible:
+    kit = write_kit(artefact, target, folder, words=order.words, beside=order.beside)
+    if order.shared is not None or target.kind != "rtx" or not has_builder(RTX):
+        return Engine(order.shared, kit)
+    if order.options.version_compatible:
         return Engine(None, kit, remark="TensorRT-RTX builds no version-compatible plan; the kit does, on the card")
-    return Engine(plan_from_artefact(artefact, [target], folder, options=options, progress=progress), kit)
+    return Engine(
+        plan_from_artefact(artefact, order.cards or [target], folder, options=order.options, progress=progress), kit
+    )
 
 
 def build_engine_on_board(

@@ -75,6 +75,7 @@ def test_json_on_stdout_and_the_rest_on_stderr(
         (["--target", "cpu", "--precision", "int8"], r"precision int8 is not in this version"),
         (["--target", "orin-nano,cpu", "--precision", "fp16"], r"cpu: ONNX Runtime computes float16 in float32"),
         (["--target", "cpu", "--recipe", "amfacpose-r34"], r'unknown recipe "amfacpose-r34"\n  did you mean'),
+        (["--target", "cpu,rtx-4090", "--one-plan"], r"--target cpu,rtx-4090 names fewer than two"),
         (["--target", "cpu", "--targt", "x"], r"--targt is no option; did you mean --target"),
     ],
 )

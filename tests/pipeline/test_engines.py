@@ -10,7 +10,7 @@ from amfac_edge.artefact import RTX, TENSORRT, Host, HostGpu
 from amfac_edge.compiler import BuildOptions, has_builder
 from amfac_edge.declared.target import load_target
 from amfac_edge.pipeline import engines
-from amfac_edge.pipeline.engines import build_engine
+from amfac_edge.pipeline.engines import Order, build_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,10 +52,22 @@ def test_a_card_elsewhere_gets_both(artefact: Path) -> None:
 def test_a_version_compatible_plan_is_the_kits_to_build(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     having(monkeypatch, RTX)
     words = ("--version-compatible",)
-    engine = build_engine(artefact, load_target("rtx-4090"), BuildOptions(version_compatible=True), words=words)
+    engine = build_engine(artefact, load_target("rtx-4090"), Order(BuildOptions(version_compatible=True), words))
     assert engine.plan is None
     assert engine.kit is not None
     assert engine.remark.startswith("TensorRT-RTX builds no version-compatible plan")
+
+
+@pytest.mark.skipif(not has_builder(RTX), reason="TensorRT-RTX is not installed: make rtx")
+def test_cards_may_share_a_plan(artefact: Path) -> None:
+    cards = [load_target("rtx-3060"), load_target("rtx-4090")]
+    first = build_engine(artefact, cards[1], Order(cards=cards))
+    assert first.plan is not None
+    assert first.plan.manifest.plan is not None
+    assert first.plan.manifest.plan.compute_capabilities == ("8.6", "8.9")
+    second = build_engine(artefact, cards[0], Order(shared=first.plan))
+    assert second.plan is first.plan
+    assert second.kit is not None
 
 
 def test_on_the_target_itself_its_own_tensorrt_builds(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +83,7 @@ def test_on_the_target_itself_its_own_tensorrt_builds(artefact: Path, monkeypatc
     host = Host("linux", "x86_64", "rtx-4090", (HostGpu("8.9", "NVIDIA GeForce RTX 4090"),), {})
     monkeypatch.setattr(engines, "this_host", lambda: host)
     monkeypatch.setattr(engines, "plan_for_this_machine", plan)
-    engine = build_engine(artefact, target, BuildOptions(workspace_mib=77), beside={"trial.npz": b"a trial"})
+    engine = build_engine(artefact, target, Order(BuildOptions(workspace_mib=77), beside={"trial.npz": b"a trial"}))
     assert str(engine.plan) == "a plan"
     assert engine.kit is None
     assert told["target"] == target

@@ -13,7 +13,7 @@ import pytest
 from amfac_edge.artefact import read_manifest
 from amfac_edge.declared.target import load_target
 from amfac_edge.pipeline import ExportRequest, export_artefacts, read_source
-from amfac_edge.pipeline.engines import build_engine
+from amfac_edge.pipeline.engines import Order, build_engine
 
 TESTS = Path(__file__).parents[1]
 TENSORRT = f"""
@@ -54,7 +54,7 @@ def test_a_kit_from_a_checkpoint_builds_tries_and_tells(
     source, nano = read_source(tiny_checkpoint), load_target("orin-nano")
     (exported,) = export_artefacts(source, [nano], ExportRequest(out=tmp_path), stage=lambda _: None)
     assert set(exported.beside) == {"trial.npz", "flag-form.onnx", "flag-form.onnx.json"}
-    engine = build_engine(exported.path, nano, beside=exported.beside)
+    engine = build_engine(exported.path, nano, Order(beside=exported.beside))
     assert engine.kit is not None
     with tarfile.open(engine.kit) as archive:
         archive.extractall(tmp_path / "board", filter="data")

@@ -11,7 +11,7 @@ from amfac_edge.compiler import has_builder
 from amfac_edge.declared.target import load_target
 from amfac_edge.networks.fresh import fresh_checkpoint
 from amfac_edge.pipeline import ExportRequest, export_artefacts, read_source
-from amfac_edge.pipeline.engines import build_engine
+from amfac_edge.pipeline.engines import Order, build_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def plans(source: Source, out: Path, precision: str) -> tuple[list[Path], int]:
     exported = export_artefacts(source, CARDS, request, stage=lambda _: None)
     paths = []
     for one, card in zip(exported, CARDS, strict=True):
-        engine = build_engine(one.path, card, beside=one.beside)
+        engine = build_engine(one.path, card, Order(beside=one.beside))
         assert engine.plan is not None
         path = engine.plan.path
         header, manifest = read_plan_header(path), read_manifest(path)
