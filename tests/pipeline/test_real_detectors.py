@@ -22,7 +22,7 @@ from amfac_edge.graph.cutting import prune
 from amfac_edge.graph.onnx_values import shape_of
 from amfac_edge.keypoints import Letterbox, overlaps, suppressed
 from amfac_edge.pipeline import ExportRequest, export_detector, read_detector
-from amfac_edge.pipeline.engines import build_engine
+from amfac_edge.pipeline.engines import Order, build_engine
 from amfac_edge.sessions.raw_graph import RawGraph
 
 if TYPE_CHECKING:
@@ -123,14 +123,14 @@ def test_both_build_for_a_card_and_as_a_kit(
     half, board = exported(source, tmp_path, ["rtx-4090", "orin-nano-8"], list(pictures.values()))
     assert half.manifest.precision == "fp16"
     assert half.manifest.extra["half"]["mac_share"] > 0.95
-    engine = build_engine(half.path, load_target("rtx-4090"), beside=half.beside)
+    engine = build_engine(half.path, load_target("rtx-4090"), Order(beside=half.beside))
     assert engine.plan is not None
     header, manifest = read_plan_header(engine.plan.path), read_manifest(engine.plan.path)
     assert (header.flavour, header.fault, header.compute_capabilities) == (RTX, None, ("8.9",))
     assert header.engine_name == f"amfac/1 {model} {half.manifest.digests['artefact'][:16]}"
     assert manifest.model == half.manifest.model
 
-    kit = build_engine(board.path, load_target("orin-nano-8"), beside=board.beside).kit
+    kit = build_engine(board.path, load_target("orin-nano-8"), Order(beside=board.beside)).kit
     assert kit is not None
     with tarfile.open(kit) as archive:
         archive.extractall(tmp_path / "board", filter="data")
@@ -148,7 +148,7 @@ def test_a_dynamic_batch_builds(shared_data: Path, tmp_path: Path) -> None:
     request = ExportRequest(out=tmp_path, batch=BatchRange(1, 2, 4), precision="fp32")
     (one,) = export_detector(source, [load_target("rtx-3060")], request, stage=lambda _: None)
     assert one.path.name == "rtmdet_nano_person.rtx-3060.fp32.b1-2-4.onnx"
-    plan = build_engine(one.path, load_target("rtx-3060"), beside=one.beside).plan
+    plan = build_engine(one.path, load_target("rtx-3060"), Order(beside=one.beside)).plan
     assert plan is not None
     assert plan.manifest.plan is not None
     shapes = plan.manifest.plan.profile["images"]
