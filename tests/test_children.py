@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -163,6 +164,22 @@ def test_a_child_that_stands_still_is_killed() -> None:
 def test_a_child_that_computes_does_not_stand_still() -> None:
     with pytest.raises(ChildFailure, match=r"no end after 4 s"):
         call("busy", stall_s=2.0, timeout_s=4.0)
+
+
+def test_a_child_whose_parent_was_killed_can_end_by_itself(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    code = (
+        "from amfac_edge.children import call_in_child\n"
+        f"call_in_child('functions_of_a_child:until_nobody_listens', timeout_s=60, mark={str(mark)!r})"
+    )
+    paths = os.pathsep.join(entry for entry in sys.path if entry)
+    with subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}) as parent:
+        time.sleep(1.0)
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while not mark.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert mark.exists()
 
 
 def test_who_was_killed_says_by_what() -> None:

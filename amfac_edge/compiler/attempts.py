@@ -140,8 +140,8 @@ class BuildRun:
                 "amfac_edge.compiler.building:build_in_child",
                 timeout_s=self.options.seconds(request.flavour),
                 memory_bytes=limit,
-                # TensorRT-RTX only computes. TensorRT proper may wait for the GPU, and has no limit to stumble over.
-                stall_s=_STALL_S if limit else None,
+                # TensorRT-RTX only computes; TensorRT proper may rightly wait for the GPU.
+                stall_s=_STALL_S if limit and request.flavour == RTX else None,
                 progress=self.listener,
                 onnx=str(self.source),
                 plan=str(self.plan),

@@ -249,7 +249,7 @@ def _parsed_types(network: Any) -> dict[str, dict[str, int]]:  # noqa: ANN401 - 
         kind = layer.type.name.lower()
         if kind in _MULTIPLYING:
             of_kind = found.setdefault(kind, {})
-            name = layer.get_output(0).dtype.name.lower()
+            name = str(layer.get_output(0).dtype.name).lower()
             name = _TYPE_NAMES.get(name, name)
             of_kind[name] = of_kind.get(name, 0) + 1
     return found
