@@ -112,10 +112,17 @@ def writable_folder(folder: Path) -> Path:
 
 
 def cache_folder(name: str) -> Path:
-    """The folder `amfac-edge/<name>` in the user's cache; it may not be there yet."""
+    """The folder `amfac-edge/<name>` in the user's cache; it may not be there yet.
+
+    Raises:
+        OutputError: the user has no home, as in a container that runs under a number.
+    """
     stated = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification says that a relative path in it is to be ignored.
-    cache = Path(stated) if Path(stated).is_absolute() else Path.home() / ".cache"
+    try:
+        # The specification says that a relative path in it is to be ignored.
+        cache = Path(stated) if Path(stated).is_absolute() else Path.home() / ".cache"
+    except RuntimeError as error:
+        raise OutputError(f"no place for a cache: {error}", cure="Set XDG_CACHE_HOME to a folder.") from error
     return cache / "amfac-edge" / name
 
 

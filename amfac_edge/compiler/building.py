@@ -17,7 +17,7 @@ from amfac_edge.compiler.build_log import build_logger
 from amfac_edge.compiler.memory import ran_out_of_memory
 from amfac_edge.compiler.progress import progress_monitor, tell_stage
 from amfac_edge.compiler.timing_cache import cache_file, read_timing_cache, use_timing_cache
-from amfac_edge.errors import ModelFileError
+from amfac_edge.errors import ModelFileError, OutputError
 from amfac_edge.sessions.tensorrt_messages import error_from_log, notes_from_log
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ class _Build:
         self.timing_cache_file: Path | None = None
         if request.timing_cache is not None:
             machine, mode = request.timing_cache
-            self.timing_cache_file = cache_file(machine, self.version, mode)
+            try:
+                self.timing_cache_file = cache_file(machine, self.version, mode)
+            except OutputError as error:
+                self.notes.append(f"nothing measured is kept for the next build: {error.problem}")
 
     def run(self, content: bytes) -> bytes | None:
         """The plan; None where the library built nothing, and its log says why."""

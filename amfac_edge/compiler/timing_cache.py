@@ -29,6 +29,9 @@ def cache_file(machine: str, version: str, mode: Sequence[str]) -> Path:
         machine: the target's name, or what else says which machine builds.
         version: of TensorRT.
         mode: what else its measurements hold for: power mode, form of the precision.
+
+    Raises:
+        OutputError: there is no place for caches.
     """
     words = [machine, f"tensorrt-{version}", *mode]
     name = ".".join(re.sub(r"[^a-z0-9.+-]+", "_", word.lower()).strip("._") or "none" for word in words)
@@ -37,14 +40,15 @@ def cache_file(machine: str, version: str, mode: Sequence[str]) -> Path:
 
 def read_timing_cache(path: Path) -> tuple[bytes, str | None]:
     """The content of a cache, empty where there is none; and what is wrong with one that can't be used."""
-    beside = _digest_of(path)
-    if not path.exists():
-        return b"", None
     try:
+        if not path.exists():
+            return b"", None
         content = file_bytes(path, limit=_SIZE_LIMIT, what="timing cache")
-        recorded = file_bytes(beside, limit=1024, what="timing cache's digest").decode("ascii", errors="replace")
-    except InputError as error:
-        return b"", f"{error.problem}; a fresh one was begun"
+        recorded = file_bytes(_digest_of(path), limit=1024, what="timing cache's digest").decode(
+            "ascii", errors="replace"
+        )
+    except (InputError, OSError) as error:
+        return b"", f"{error.problem if isinstance(error, InputError) else error}; a fresh one was begun"
     if recorded.split()[:1] != [sha256_of(content)]:
         return b"", f"{path}: the timing cache is damaged, or not of this tool; a fresh one was begun"
     return content, None

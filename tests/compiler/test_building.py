@@ -138,6 +138,19 @@ def test_a_timing_cache_serves_the_next_build(
     assert again.record.told["caches"] == [measured]
 
 
+def test_a_user_without_a_home_builds_without_a_cache(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    answer = built_by(fakes.bindings("10.3.0"), tmp_path, monkeypatch, timing_cache=("orin-nano-8", ("15W", "fp16")))
+    assert answer["timing_cache"] is None
+    assert answer["notes"][0].startswith("nothing measured is kept for the next build: no place for a cache")
+
+
 def test_a_foreign_timing_cache_is_left_aside(
     fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
