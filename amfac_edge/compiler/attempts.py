@@ -93,7 +93,7 @@ class BuildRun:
             if isinstance(answer, BuildAnswer):
                 return dataclasses.replace(answer, notes=(*tried, *answer.notes))
             size = f"a workspace of {workspace} MiB" if workspace else "the library's own workspace"
-            tried.append(f"{size} was too much: {answer}")
+            tried.append(f"{size} was too much: {answer}" if len(workspaces) > 1 else answer)
         limit = self.options.memory_bytes(self.request.flavour)
         raise memory_error(
             f"{self.artefact}: {self.request.flavour} built no plan for want of memory: {'; '.join(tried)}",
@@ -173,11 +173,12 @@ class BuildRun:
         )
 
     def _dead(self, failure: ChildFailure, request: BuildRequest, limit: int | None) -> MachineError:
-        held = f" (it may allocate {limit >> 20:,} MiB: --memory-limit)" if limit else ""
-        return MachineError(
-            f"{self.artefact}: {request.flavour} built no plan: {failure.reason}{held}",
-            cure="Close other programs and try again; amfac-doctor says how much memory is free.",
-        )
+        if failure.killed_by is None and failure.reason.startswith("no end"):
+            held, cure = "", "Close other programs and try again, or give it more time: --build-timeout S"
+        else:
+            held = f" (it may allocate {limit >> 20:,} MiB: --memory-limit)" if limit else ""
+            cure = "Close other programs and try again; amfac-doctor says how much memory is free."
+        return MachineError(f"{self.artefact}: {request.flavour} built no plan: {failure.reason}{held}", cure=cure)
 
     def _say(self, stage: str) -> None:
         if self.listener is not None:
