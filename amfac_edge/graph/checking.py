@@ -7,8 +7,10 @@ since the protobuf and ONNX libraries are native code.
 
 from __future__ import annotations
 
+import importlib
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -17,7 +19,7 @@ from onnx import numpy_helper
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import ModelFileError
 from amfac_edge.files import file_bytes
-from amfac_edge.graph.onnx_values import opset_of
+from amfac_edge.graph.onnx_values import opset_of, shape_of
 from amfac_edge.graph.passes import has_misread_sampling
 from amfac_edge.sessions.raw_graph import RawGraph
 
@@ -34,19 +36,35 @@ _MOST_NODES = 20_000
 _LOOPS = ("Loop", "Scan")
 _OPSETS = range(11, 24)
 _NEWEST_IR = 13
+_LARGEST_PICTURE = 3 * 4096 * 4096
 _SECONDS = 120.0
 _MEMORY = 6 << 30
 _REEXPORT = "Export the model again from its source; this file can't be used."
 
 
-def checked_model(path: Path, *, timeout_s: float = _SECONDS) -> ModelProto:
+def checked_model(path: Path, *, timeout_s: float = _SECONDS, trial: str = "", **arguments: object) -> ModelProto:
     """Read the ONNX file at `path` after checking it, in a child process, as `load_checked` does.
 
+    Args:
+        path: of the file.
+        timeout_s: limit for the child.
+        trial: "package.module:name" of a function that does in that child what the caller is going to do here; it is
+            called with the model, `where` and `arguments`.
+        **arguments: for it.
+
     Raises:
-        ModelFileError: what `load_checked` found, or the child's death (a crash of a native parser, time, memory).
+        ModelFileError: what `load_checked` found, or the child's death (a crash of native code, time, memory).
+        AmfacError: what the trial found.
     """
     try:
-        call_in_child(f"{__name__}:_checked_quietly", timeout_s=timeout_s, memory_bytes=_MEMORY, path=str(path))
+        call_in_child(
+            f"{__name__}:_checked_quietly",
+            timeout_s=timeout_s,
+            memory_bytes=_MEMORY,
+            path=str(path),
+            trial=trial,
+            arguments=arguments,
+        )
     except ChildFailure as failure:
         raise ModelFileError(
             f"{path}: the check, in a process of its own, did not survive this file: {failure.reason}", cure=_REEXPORT
@@ -61,7 +79,7 @@ def load_checked(path: Path) -> ModelProto:
     Raises:
         ModelFileError: absent, empty, truncated, not protobuf, weights outside the file, an unsupported opset or IR
             version, too many nodes, a cycle, missing or mis-sized initialisers, NaN or infinite weights, shapes that
-            contradict each other, or a graph that ONNX Runtime can't load.
+            contradict each other, or a graph that ONNX Runtime can't load or run.
     """
     content = file_bytes(path, limit=_SIZE_LIMIT, what="ONNX file")
     model = _parsed(content, path)
@@ -71,13 +89,28 @@ def load_checked(path: Path) -> ModelProto:
         for tensor in _tensors(graph):
             _check_tensor(tensor, path)
     _check_structure(model, path)
-    RawGraph(content, name=str(path), optimised=False, threads=1)
+    _run_once(RawGraph(content, name=str(path), optimised=False, threads=1), model)
     return model
 
 
-def _checked_quietly(path: str) -> bool:
-    load_checked(Path(path))
+def _checked_quietly(path: str, trial: str, arguments: dict[str, Any]) -> bool:
+    model = load_checked(Path(path))
+    if trial:
+        module, _, name = trial.partition(":")
+        getattr(importlib.import_module(module), name)(model, where=path, **arguments)
     return True
+
+
+def _run_once(graph: RawGraph, model: ModelProto) -> None:
+    """Run it on grey, where its input says how large that is: kernels, too, can be crashed by what a file holds."""
+    initialisers = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initialisers]
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        return
+    batch, *sides = shape_of(inputs[0]) or ("?",)
+    shape = [side for side in (batch if isinstance(batch, int) else 1, *sides) if isinstance(side, int)]
+    if len(shape) == 1 + len(sides) and 0 < math.prod(shape) <= _LARGEST_PICTURE:
+        graph.run({inputs[0].name: np.full(shape, 0.5, np.float32)})
 
 
 def _parsed(content: bytes, path: Path) -> ModelProto:

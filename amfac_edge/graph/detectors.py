@@ -18,10 +18,11 @@ from onnx import TensorProto, helper
 from amfac_edge.artefact import BOXES_OUTPUT, IMAGES_INPUT, PERSON_SCORES_OUTPUT, RTMDET, DetectorFacts
 from amfac_edge.artefact.detector_facts import STRIDES, candidates_of, outputs_of_detector
 from amfac_edge.errors import InputError, ModelFileError
-from amfac_edge.graph.cutting import prune, rename
+from amfac_edge.graph.cutting import prune, rename, with_outputs
 from amfac_edge.graph.detector_heads import find_heads, not_a_detector
 from amfac_edge.graph.onnx_values import opset_of, shape_of
 from amfac_edge.graph.writing import GraphWriter
+from amfac_edge.sessions.raw_graph import RawGraph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 
     from amfac_edge.graph.detector_heads import Heads
 
-__all__ = ["DetectorNetwork", "detector_graph", "detector_network", "normalised_images", "with_pixels"]
+__all__ = ["DetectorNetwork", "detector_graph", "detector_network", "normalised_images", "try_detector", "with_pixels"]
 
 _IMAGE = "image"
 _CHANNELS = 3
 _SMALL_WEIGHTS = 2_000_000
 _SMALL_SIDE, _USUAL_SIDE = 320, 640
-_LONGEST_SIDE = 4096
+_LONGEST_SIDE, _LARGEST_BATCH = 4096, 64
 _PERSON_OF = {1: 0, 80: 0}
 # RTMDet's mean and standard deviation of pixels, for BGR: its public configurations don't swap the channels. YOLOX
 # takes pixels as they are.
@@ -167,6 +168,28 @@ def normalised_images(images: NDArray[np.uint8], facts: DetectorFacts) -> NDArra
     return np.ascontiguousarray(planes, np.float32)
 
 
+def try_detector(model: ModelProto, *, where: str, size: list[int] | None) -> None:
+    """Do what an export does with a detector, on one picture of noise: a trial for `checked_model`.
+
+    Args:
+        model: as of `detector_network`.
+        where: its file.
+        size: H and W, likewise.
+
+    Raises:
+        AmfacError: as `detector_network`, `detector_graph`; or it can't be run.
+    """
+    network = detector_network(model, name="x", where=where, size=(size[0], size[1]) if size else None)
+    facts = network.facts
+    noise = np.random.default_rng(0).integers(0, 256, (1, facts.height, facts.width, _CHANNELS), np.uint8)
+    image = network.model.graph.input[0]
+    batch = shape_of(image)[0]
+    planes = normalised_images(noise, facts).repeat(batch if isinstance(batch, int) else 1, axis=0)
+    with_outputs(network.model, [value.name for value in model.graph.output], where=where).run({image.name: planes})
+    whole = with_pixels(detector_graph(network, batch), facts)
+    RawGraph(whole.SerializeToString(), name=where).run({IMAGES_INPUT: noise.repeat(len(planes), axis=0)})
+
+
 def _size(model: ModelProto, stated: tuple[int, int] | None, where: str) -> tuple[tuple[int, int], str]:
     """H and W of the network's input, and how they were found."""
     initialisers = {tensor.name for tensor in model.graph.initializer}
@@ -176,6 +199,10 @@ def _size(model: ModelProto, stated: tuple[int, int] | None, where: str) -> tupl
         shown = ", ".join(f"{value.name} {list(shape_of(value))}" for value in images)
         raise ModelFileError(
             f"{where}: its inputs ({shown}) are not one image (N,3,H,W)", cure="Give a detector of one picture input."
+        )
+    if isinstance(shape[0], int) and not 1 <= shape[0] <= _LARGEST_BATCH:
+        raise ModelFileError(
+            f"{where}: its batch is fixed at {shape[0]:,}", cure="Export it with a batch of 1, or a dynamic one."
         )
     sides = shape[2:]
     if all(isinstance(side, int) for side in sides):

@@ -101,13 +101,13 @@ def read_detector(path: Path, *, size: tuple[int, int] | None = None) -> Detecto
     Raises:
         AmfacError: the file can't be used; see `checked_model`, `detector_network`.
     """
-    model = checked_model(path)
-    ours = manifest_from_metadata({entry.key: entry.value for entry in model.metadata_props}, where=str(path))
+    ours = manifest_from_metadata(read_onnx_header(path).metadata, where=str(path))
     if ours is not None:
         raise ModelFileError(
             f"{path}: this is an artefact of amfac-export already (target {ours.target}, {ours.precision})",
             cure="Export the ONNX that it was made from.",
         )
+    model = checked_model(path, trial="amfac_edge.graph.detectors:try_detector", size=size)
     network = detector_network(model, name=path.stem, where=str(path), size=size)
     return DetectorSource(path, network, {"source": sha256_of(path)})
 
