@@ -194,7 +194,7 @@ def _suppressed(g: _Graph, boxes: str, scores: str, *, chosen: bool) -> list[str
         g.constant(np.array([value], kind))
         for value, kind in ((200, np.int64), (IOU_THRESHOLD, np.float32), (SCORE_THRESHOLD, np.float32))
     ]
-    kept = g("NonMaxSuppression", boxes, by_class, *limits)
+    kept = g("NonMaxSuppression", boxes, by_class, *limits, to="kept")
     label, row = (g("Gather", kept, g.constant(np.int64(column)), axis=1) for column in (1, 2))
     values = g("GatherND", by_class, kept)
     shape = g.constant(np.array([1, -1, 1], np.int64))
@@ -211,6 +211,11 @@ def _break(g: _Graph, how: str) -> None:
         values = numpy_helper.to_array(tensor).copy()
         values[0, 0, 0, 0] = np.nan
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    if how in {"no threshold", "odd threshold"}:
+        suppression = next(node for node in g.nodes if node.output[0] == "kept")
+        tensor = next(each for each in g.constants if each.name == suppression.input[3])
+        odd = np.zeros(0, np.float32) if how == "no threshold" else np.full(1, 7, np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(odd, tensor.name))
 
 
 def _save(

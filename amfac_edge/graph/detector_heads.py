@@ -131,23 +131,28 @@ def _suppressed(model: ModelProto, height: int, width: int, where: str) -> Heads
     # The best few thousand may be chosen before they are suppressed; what is wanted lies before that as well.
     later = behind(graph, "TopK")
     names = [[name for name in tail(graph, source) if name not in later] for source in suppression.input[:2]]
-    shapes = _shapes(model, [*suppression.input[:2], *names[0], *names[1]], where)
+    shapes = _shapes(model, list(dict.fromkeys([*suppression.input[:2], *names[0], *names[1]])), where)
     candidates = candidates_of(height, width)
     boxes = [name for name in names[0] if shapes[name] == (1, candidates, _SIDES)]
     scores = [name for name in names[1] if shapes[name][:2] == (1, candidates) and len(shapes[name]) == 3]  # noqa: PLR2004
     if not boxes or not scores:
         raise not_a_detector(where, graph, f"no {candidates} boxes and scores in front of its suppression")
-    constants = constant_values(graph)
-    iou, score = (
-        float(np.ravel(constants[name])[0]) if name in constants else 0.0
-        for name in [*suppression.input, "", "", ""][3:5]
-    )
+    iou, score = _thresholds(graph, [*suppression.input, "", "", ""][3:5], where)
     # Both families come from MMDeploy in this form; only YOLOX multiplies its scores, by the objectness.
     is_yolox = any(node.op_type == "Mul" and not set(scores).isdisjoint(node.output) for node in graph.node)
     form = "suppression in the graph, cut off"
     tensors, classes = (boxes[-1], scores[-1]), shapes[scores[-1]][2]
     chosen = min(candidates, *shapes[suppression.input[0]][1:2])
     return _DecodedHeads(YOLOX if is_yolox else RTMDET, form, tensors, classes, score, iou, chosen)
+
+
+def _thresholds(graph: GraphProto, names: list[str], where: str) -> list[float]:
+    """The values of a suppression's thresholds; an absent one is 0."""
+    constants = {"": np.zeros(1)} | constant_values(graph)
+    values = [float(constants[name].flat[0]) for name in names if name in constants and constants[name].size]
+    if len(values) != len(names) or not all(0 <= value <= 1 for value in values):
+        raise not_a_detector(where, graph, f"the thresholds of its suppression ({', '.join(names)}) are not in 0..1")
+    return values
 
 
 def _values(model: ModelProto, names: list[str], where: str) -> dict[str, NDArray[np.float32]]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RawGraph"]
 
-_ERRORS_ONLY = 3
+# What goes wrong comes as an exception; onnxruntime's own lines would stand beside our message.
+_FATAL_ONLY = 4
 
 
 class RawGraph:
@@ -38,7 +39,7 @@ class RawGraph:
             raise MissingExtraError.of("onnxruntime", "cpu", use="checking an export") from error
         levels = onnxruntime.GraphOptimizationLevel
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL_ONLY
         options.intra_op_num_threads = threads
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
         self._name = name

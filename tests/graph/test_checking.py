@@ -157,6 +157,34 @@ def test_what_is_no_file(name: str, tmp_path: Path) -> None:
         load_checked(tmp_path / name)
 
 
+def test_what_loads_and_cant_be_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model = sound()
+    # On grey of 0.5 the largest sum is 2: no shape for three values.
+    model.graph.node[2].CopyFrom(helper.make_node("ReduceMax", ["sum"], ["most"], keepdims=0))
+    model.graph.node.extend(
+        [
+            helper.make_node("Cast", ["most"], ["whole"], to=TensorProto.INT64),
+            helper.make_node("Unsqueeze", ["whole", "first"], ["shape"]),
+            helper.make_node("Reshape", ["sum", "shape"], ["y"]),
+        ]
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "first"))
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    model.graph.output[0].type.tensor_type.shape.dim.add().dim_param = "any"
+    path = tmp_path / "runs.onnx"
+    onnx.save(model, path)
+    with pytest.raises(ModelFileError, match="onnxruntime failed while running it"):
+        load_checked(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_trial_is_done_in_the_child(tmp_path: Path) -> None:
+    path = tmp_path / "sound.onnx"
+    onnx.save(sound(), path)
+    with pytest.raises(ModelFileError, match=r"its outputs \(y \[1, 3\]\) are not those of a detector"):
+        checked_model(path, trial="amfac_edge.graph.detectors:try_detector", size=None)
+
+
 def test_a_sound_file_passes_through_the_child(tmp_path: Path) -> None:
     path = tmp_path / "sound.onnx"
     onnx.save(sound(), path)

@@ -165,6 +165,8 @@ def test_a_size_that_cant_be(made_detectors: ModuleType, tmp_path: Path, size: t
     [
         ("rtmdet", {"classes": 3}, "tells 3 classes apart, and an ONNX doesn't say which of them is the person"),
         ("rtmdet", {"form": "raw", "classes": 4}, "not three maps of classes and three of four sides"),
+        ("rtmdet", {"broken": "odd threshold"}, r"iou_threshold must be in range \[0, 1\]"),
+        ("rtmdet", {"broken": "no threshold"}, "the thresholds of its suppression .* are not in 0..1"),
         ("yolox", {"classes": 20}, "tells 20 classes apart"),
         ("yolox", {"broken": "no sigmoid"}, "for want of a sigmoid"),
         ("yolox", {"broken": "constant objectness"}, "its objectness is the same for all candidates"),
