@@ -1,7 +1,8 @@
 """What a built plan is tried with on its own machine: crops, and the joints that the network itself finds in them.
 
 A board kit carries one as an .npz, so that the machine that builds a plan can say whether it computes what the network
-does, with NumPy alone. Letters: N crops of H x W, K joints.
+does, with NumPy alone. Letters: N crops of H x W, K joints. A detector's trial has its pictures and candidates in their
+place: boxes of D = 4 values for joints of D = 2.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Trial:
 
     Attributes:
         crops: (N,H,W,3) uint8 BGR.
-        keypoints: (N,K,2) float32 in crop pixels, of the network itself.
+        keypoints: (N,K,D) float32 in crop pixels, of the network itself.
         scores: (N,K) float32.
         clear: (N,K) bool: false where the two best bins of an axis are a tie, which rounding may decide.
         shift_px: distance from which on a clear joint has moved.
@@ -85,10 +86,10 @@ class Trial:
         """Compare what a plan found.
 
         Args:
-            keypoints: (N,K,2) float32 in crop pixels.
+            keypoints: (N,K,D) float32 in crop pixels.
             scores: (N,K) float32.
         """
-        distance = np.hypot(*np.moveaxis(keypoints.astype(np.float64) - self.keypoints, -1, 0))
+        distance = np.linalg.norm(keypoints.astype(np.float64) - self.keypoints, axis=-1)
         distance = np.nan_to_num(distance, nan=np.inf)
         # Without interpolation, which has no answer between infinities.
         middle, most = (float(np.percentile(distance, percent, method="higher")) for percent in (50, 99))
@@ -137,7 +138,7 @@ def read_trial(path: Path) -> Trial:
         if arrays[name].dtype != np.dtype(kind) or arrays[name].ndim != axes:
             raise _no_trial(path, f"{name} is {arrays[name].dtype} {arrays[name].shape}")
     crops, keypoints, clear = arrays["crops"], arrays["keypoints"], arrays["clear"]
-    together = len(crops) == len(keypoints) > 0 and keypoints.shape == (*clear.shape, 2)
+    together = len(crops) == len(keypoints) > 0 and keypoints.shape in {(*clear.shape, 2), (*clear.shape, 4)}
     if not together or clear.shape != arrays["scores"].shape or arrays["allowed"].size != 2:  # noqa: PLR2004 - px, share
         raise _no_trial(path, f"{len(crops)} crops and keypoints {keypoints.shape} don't belong together")
     shift, share = arrays["allowed"].tolist()

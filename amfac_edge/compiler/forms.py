@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfac_edge.artefact import FP16, TENSORRT, manifest_path, read_manifest, takes_both_forms
+from amfac_edge.artefact import FP16, TENSORRT, DetectorFacts, manifest_path, read_manifest, takes_both_forms
 from amfac_edge.artefact.trial import read_trial
 from amfac_edge.compiler.layers import layers_path
 from amfac_edge.compiler.plans import BuiltPlan, plan_from_artefact, plan_name, write_plan
@@ -67,7 +67,7 @@ def plan_for_this_machine(
         say: called with a line at the start of each build and each trial.
 
     Raises:
-        GateError: what was built doesn't find the network's joints; nothing was written.
+        GateError: what was built doesn't find what the network does; nothing was written.
         AmfacError: as `plan_from_artefact`.
     """
     path = writable_folder(out) / plan_name(artefact, TENSORRT, [target])
@@ -135,10 +135,14 @@ class _Attempt:
     reason: str = "it was not tried"
 
     @property
+    def what(self) -> str:
+        return "boxes" if isinstance(self.plan.manifest.model, DetectorFacts) else "joints"
+
+    @property
     def sentence(self) -> str:
         if self.judgement is None or self.compute_ms is None:
             return f"the {self.form} form was built, and nobody has seen it run: {self.reason}"
-        found = f"{self.judgement.moved} of {self.judgement.joints} joints moved, {self.compute_ms:.3f} ms a call"
+        found = f"{self.judgement.moved} of {self.judgement.joints} {self.what} moved, {self.compute_ms:.3f} ms a call"
         return f"the {self.form} form, tried here by trtexec: {found}"
 
     def as_json(self) -> dict[str, Any]:
@@ -177,7 +181,7 @@ def _outcome(one: _Attempt, trial: Trial, program: Path) -> _Attempt:
     )
     if keypoints.shape != trial.keypoints.shape or scores.shape != trial.scores.shape:
         raise MachineError(
-            f"trtexec gave keypoints {keypoints.shape} for {trial.keypoints.shape}",
+            f"trtexec gave {manifest.outputs[0].name} {keypoints.shape} for {trial.keypoints.shape}",
             cure="Give --no-trial to build without.",
         )
     return dataclasses.replace(
@@ -202,8 +206,9 @@ def _kept(attempts: Sequence[_Attempt], *, name: str) -> _Attempt:
     untried = [one for one in attempts if one.judgement is None]
     if untried:
         return untried[-1]
+    told = "; ".join(one.sentence for one in attempts)
     raise GateError(
-        f"{name}: what was built doesn't find the network's joints: {'; '.join(one.sentence for one in attempts)}",
+        f"{name}: what was built doesn't find the network's {attempts[0].what}: {told}",
         cure="Nothing was written. Build with --precision fp32, or report it with this board and TensorRT.",
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from amfac_edge.artefact import FP16
+from amfac_edge.artefact.trial import Trial
 from amfac_edge.errors import GateError
 from amfac_edge.graph.detector_heads import cells, not_this_family
 from amfac_edge.keypoints import overlaps, suppressed
@@ -33,6 +34,7 @@ __all__ = [
     "check_detector_parity",
     "compare_detectors",
     "detector_budget",
+    "detector_trial",
 ]
 
 _FARTHEST_CENTRE = 3.0
@@ -213,6 +215,21 @@ def compare_detectors(
         people=sum(int((picture.scores > budget.people_from).sum()) for picture in people),
         lost=lost,
     )
+
+
+def detector_trial(facts: DetectorFacts, images: NDArray[np.uint8], reference: Candidates) -> Trial:
+    """What a plan is tried with where it is built, in either precision: the budget of FP16, since GPUs have TF32.
+
+    Args:
+        facts: of the detector.
+        images: (N,H,W,3) uint8 BGR, letterboxed.
+        reference: boxes (N,A,4) and scores (N,A) of the network as it came.
+    """
+    budget = detector_budget(FP16, facts)
+    boxes, scores = (values.astype(np.float32) for values in reference)
+    # Each of a box's four sides may be off by the budget.
+    shift_px = 2 * budget.boxes * max(facts.height, facts.width)
+    return Trial(images, boxes, scores, np.ones(scores.shape, np.bool_), shift_px, 1 - budget.held)
 
 
 def check_detector_parity(parity: DetectorParity, *, name: str) -> None:

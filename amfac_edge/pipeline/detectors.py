@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,22 +11,33 @@ import numpy as np
 from amfac_edge.artefact import (
     BOXES_OUTPUT,
     FP16,
+    FP32,
     PERSON_SCORES_OUTPUT,
     TENSORRT_8_OPSET,
     BatchRange,
     DetectorFacts,
     Manifest,
     manifest_from_metadata,
+    manifest_path,
+    takes_both_forms,
 )
 from amfac_edge.artefact.detector_facts import outputs_of_detector
 from amfac_edge.artefact.manifest import METADATA_DETECTOR
 from amfac_edge.artefact.onnx_header import read_onnx_header
+from amfac_edge.artefact.trial import trial_bytes
+from amfac_edge.compiler.forms import FLAG_FORM_FILE, TRIAL_FILE
 from amfac_edge.errors import AmfacError, InputError, ModelFileError
 from amfac_edge.files import sha256_of, writable_folder
 from amfac_edge.graph.checking import checked_model
 from amfac_edge.graph.costs import layer_costs
 from amfac_edge.graph.cutting import with_outputs
-from amfac_edge.graph.detector_parity import People, check_decoding, check_detector_parity, compare_detectors
+from amfac_edge.graph.detector_parity import (
+    People,
+    check_decoding,
+    check_detector_parity,
+    compare_detectors,
+    detector_trial,
+)
 from amfac_edge.graph.detectors import detector_graph, detector_network, normalised_images, with_pixels
 from amfac_edge.graph.exporting import IR_VERSION
 from amfac_edge.graph.half_rounding import rounded_twin
@@ -36,15 +48,15 @@ from amfac_edge.graph.simplifying import simplified
 from amfac_edge.pipeline.exporting import Exported, form_of
 from amfac_edge.pipeline.preparing import outputs_of
 from amfac_edge.pipeline.sources import in_batches
-from amfac_edge.pipeline.writing import tensor_spec, tool_versions, version_of, write_artefact
+from amfac_edge.pipeline.writing import finished_artefact, tensor_spec, tool_versions, version_of, write_artefact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from onnx import ModelProto
 
+    from amfac_edge.artefact.trial import Trial
     from amfac_edge.declared.target import Target
     from amfac_edge.graph.detector_parity import Candidates, DetectorParity
     from amfac_edge.graph.detectors import DetectorNetwork
@@ -55,7 +67,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectorSource", "export_detector", "is_detector", "read_detector"]
 
-_GENERATED = 8
+_GENERATED, _TRIAL_PICTURES = 8, 4
 _SUPPRESSED_OUTPUTS = ("dets", "labels")
 
 
@@ -119,6 +131,9 @@ class _Prepared:
     simplification: Simplification
     half: Halved | None
     parity: DetectorParity
+    trial: Trial
+    full: ModelProto | None
+    full_parity: DetectorParity | None
 
 
 def export_detector(
@@ -178,20 +193,26 @@ def _prepare(
     stage(f"{name}: simplifying with onnxsim, in a process of its own")
     core, simplification = simplified(core)
     half = halved(core, normalised_images(pictures, facts)) if form.precision == FP16 else None
-    model = with_pixels(half.model if half else core, facts)
+    full = with_pixels(core, facts)
     stage(f"{name}: parity with the network as it came")
-    parity = _parity(source, model, pictures, form.precision)
-    return _Prepared(form, model, simplification, half, parity)
-
-
-def _parity(source: DetectorSource, model: ModelProto, pictures: NDArray[np.uint8], precision: str) -> DetectorParity:
     reference, people = _reference(source, pictures)
-    check_decoding(reference, source.facts, where=str(source.path))
+    check_decoding(reference, facts, where=str(source.path))
+    parity = compare_detectors(facts, reference, _candidates(full, pictures), people)
+    few = pictures[:_TRIAL_PICTURES]
+    trial = detector_trial(facts, few, (reference[0][: len(few)], reference[1][: len(few)]))
+    if half is None:
+        return _Prepared(form, full, simplification, None, parity, trial, None, None)
+    model = with_pixels(half.model, facts)
     # ONNX Runtime alone would compute float16 in float32 on this CPU.
-    found = outputs_of(rounded_twin(model) if precision == FP16 else model, pictures)
-    by_name = dict(zip([value.name for value in model.graph.output], found, strict=True))
-    candidates = by_name[BOXES_OUTPUT], by_name[PERSON_SCORES_OUTPUT]
-    return compare_detectors(source.facts, reference, candidates, people, precision=precision)
+    found = _candidates(rounded_twin(model), pictures)
+    half_parity = compare_detectors(facts, reference, found, people, precision=FP16)
+    return _Prepared(form, model, simplification, half, half_parity, trial, full, parity)
+
+
+def _candidates(model: ModelProto, pictures: NDArray[np.uint8]) -> Candidates:
+    names = [value.name for value in model.graph.output]
+    found = dict(zip(names, outputs_of(model, pictures), strict=True))
+    return found[BOXES_OUTPUT], found[PERSON_SCORES_OUTPUT]
 
 
 def _reference(source: DetectorSource, pictures: NDArray[np.uint8]) -> tuple[Candidates, list[People] | None]:
@@ -237,20 +258,48 @@ def _export(
     several = "" if form.batch == BatchRange(1, 1, 1) else f".b{str(form.batch).replace(':', '-')}"
     path = request.out / f"{source.path.stem}.{target.name}.{form.precision}{several}.onnx"
     check_detector_parity(prepared.parity, name=path.name)
+    if prepared.full_parity is not None:
+        check_detector_parity(prepared.full_parity, name=f"{path.name}, before its conversion")
     stage(f"{target.name}: writing {path}")
+    manifest = write_artefact(model, path, _manifest(source, target, prepared, model, form.precision, prepared.parity))
+    beside = _beside(source, target, prepared) if target.gpu else {}
+    return Exported(path, manifest, None, prepared.simplification, beside)
+
+
+def _beside(source: DetectorSource, target: Target, prepared: _Prepared) -> dict[str, bytes]:
+    """See `Exported.beside`."""
+    files = {TRIAL_FILE: trial_bytes(prepared.trial)}
+    both = any(takes_both_forms(stack.tensorrt) for stack in target.stacks)
+    if both and prepared.full is not None and prepared.full_parity is not None:
+        described = _manifest(source, target, prepared, prepared.full, FP32, prepared.full_parity)
+        content, manifest = finished_artefact(prepared.full, described)
+        files |= {FLAG_FORM_FILE: content, manifest_path(Path(FLAG_FORM_FILE)).name: manifest.as_bytes()}
+    return files
+
+
+def _manifest(
+    source: DetectorSource,
+    target: Target,
+    prepared: _Prepared,
+    model: ModelProto,
+    precision: str,
+    parity: DetectorParity,
+) -> Manifest:
+    """What is known of `model`, but for its own digest."""
     layers = layer_costs(model)
-    rounded = ", every float16 result rounded" if prepared.half else ""
-    manifest = Manifest(
+    half = prepared.half if precision == FP16 else None
+    rounded = ", every float16 result rounded" if half else ""
+    return Manifest(
         target=target.name,
-        precision=form.precision,
+        precision=precision,
         input_kind="images",
-        batch=form.batch,
+        batch=prepared.form.batch,
         model=source.facts,
         inputs=tuple(map(tensor_spec, model.graph.input)),
         outputs=tuple(map(tensor_spec, model.graph.output)),
         digests=source.digests,
         versions=tool_versions(),
-        parity=prepared.parity.as_json()
+        parity=parity.as_json()
         | {
             "reference": "the network as it came, FP32, with its own suppression if it has one",
             "engine": f"onnxruntime {version_of('onnxruntime')}, CPU{rounded}",
@@ -259,7 +308,6 @@ def _export(
         extra={
             "opset": opset_of(model),
             "simplification": prepared.simplification.as_json(),
-            **({"half": half_facts(prepared.half, model, layers)} if prepared.half else {}),
+            **({"half": half_facts(half, model, layers)} if half else {}),
         },
     )
-    return Exported(path, write_artefact(model, path, manifest), None, prepared.simplification)

@@ -7,13 +7,17 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from amfac_edge.artefact import read_manifest
+from amfac_edge.artefact import BatchRange, read_manifest
 from amfac_edge.declared.target import load_target
-from amfac_edge.pipeline import ExportRequest, export_artefacts, read_source
+from amfac_edge.pipeline import ExportRequest, export_artefacts, export_detector, read_detector, read_source
 from amfac_edge.pipeline.engines import Order, build_engine
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 TESTS = Path(__file__).parents[1]
 TENSORRT = f"""
@@ -80,3 +84,32 @@ def test_a_kit_from_a_checkpoint_builds_tries_and_tells(
     assert again.returncode == 1
     assert "doesn't find the network's joints" in again.stderr
     assert list((tmp_path / "wrong").iterdir()) == []
+
+
+def test_a_detectors_kit_builds_tries_and_tells(
+    made_detectors: ModuleType, tmp_path: Path, board: dict[str, str]
+) -> None:
+    path = made_detectors.yolox(tmp_path / "made.onnx", form="decoded")
+    nano, request = load_target("orin-nano"), ExportRequest(out=tmp_path, batch=BatchRange(1, 1, 1))
+    (exported,) = export_detector(read_detector(path), [nano], request, stage=lambda _: None)
+    assert set(exported.beside) == {"trial.npz", "flag-form.onnx", "flag-form.onnx.json"}
+    engine = build_engine(exported.path, nano, Order(beside=exported.beside))
+    assert engine.kit is not None
+    with tarfile.open(engine.kit) as archive:
+        archive.extractall(tmp_path / "board", filter="data")
+    folder = tmp_path / "board" / "made.orin-nano-8.fp16"
+    words = [sys.executable, "build.py", "--no-memory-check"]
+    done = subprocess.run(words, cwd=folder, env=board, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    manifest = read_manifest(Path(done.stdout.strip()))
+    assert manifest.plan is not None
+    assert manifest.model == exported.manifest.model
+    assert manifest.plan.settings["trial"]["tried"] is True
+    # Four pictures of 126 candidates each.
+    assert "tried here by trtexec: 0 of 504 boxes moved" in done.stderr
+    wrong = subprocess.run(
+        [*words, "--out", str(tmp_path / "wrong")],
+        cwd=folder, env=board | {"PRETEND_WRONG": "fp16"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert wrong.returncode == 1
+    assert "doesn't find the network's boxes" in wrong.stderr
