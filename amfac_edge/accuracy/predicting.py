@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from amfac_edge.accuracy.predictions import Predictions
+from amfac_edge.accuracy.rounded import RoundedPredictor, rounded_content
 from amfac_edge.accuracy.similarity import by_image, without_doubles
+from amfac_edge.artefact import FP32
 from amfac_edge.artefact.identify import identify
 from amfac_edge.errors import FrameError, InputError, ModelFileError
 from amfac_edge.keypoints import SimccCode, crop_affines, skeleton, transform_points, warp_crops
@@ -187,13 +189,15 @@ def _mean(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.fl
 def predictor_from_onnx(path: Path, *, flip: bool = False) -> Iterator[Predictor]:
     """The predictor of an artefact (crops in, joints out) or of its raw twin (logits out).
 
+    One in half precision computes as on a GPU: every float16 result is rounded.
+
     Raises:
         ModelFileError: no artefact of amfac-export, or `flip` of one without logits.
         MachineError: a plan, or onnxruntime is missing.
     """
     manifest = identify(path).manifest
     if manifest is not None and manifest.input_kind == "raw":
-        graph = RawGraph(path.read_bytes(), name=str(path))
+        graph = RawGraph(rounded_content(path)[0], name=str(path))
         batch = manifest.batch.maximum
         yield LogitsPredictor(
             manifest.recipe,
@@ -203,9 +207,12 @@ def predictor_from_onnx(path: Path, *, flip: bool = False) -> Iterator[Predictor
             calibration=manifest.score_calibration,
         )
         return
+    if flip:
+        raise ModelFileError(f"{path}: gives joints, no logits", cure=_NO_FLIP)
+    if manifest is not None and manifest.plan is None and manifest.precision != FP32:
+        yield RoundedPredictor(path)
+        return
     with open_session(path) as session:
-        if flip:
-            raise ModelFileError(f"{path}: gives joints, no logits", cure=_NO_FLIP)
         yield SessionPredictor(session)
 
 

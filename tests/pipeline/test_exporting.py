@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
+from amfac_edge.accuracy import predictor_from_onnx
 from amfac_edge.artefact import BatchRange, manifest_from_metadata, manifest_path, read_manifest
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import GateError, InputError, ModelFileError, OutputError
 from amfac_edge.files import sha256_of
 from amfac_edge.graph import halving, parity
+from amfac_edge.graph.half_rounding import rounded_twin
 from amfac_edge.keypoints import SimccCode
 from amfac_edge.pipeline import (
     STAGES,
@@ -156,6 +158,28 @@ def test_a_gpu_gets_float16_that_is_counted_and_rounded(source: Source, tmp_path
     assert made.raw_path is not None
     with pytest.raises(ModelFileError, match="in float16 already"):
         read_source(made.raw_path)
+
+
+def test_what_is_scored_of_float16_is_float16(source: Source, tmp_path: Path) -> None:
+    made = export(source, tmp_path, "orin-nano", raw_logits=True, batch=BatchRange.parse("2"))
+    crops = parity.generated_crops(source.recipe, 5)
+    with open_session(made.path) as session:
+        flattered = session.run(crops)
+    twin = RawGraph(rounded_twin(onnx.load(made.path)).SerializeToString(), name="twin")
+    halves = [twin.run({"crops": crops[start : start + 2]}) for start in (0, 2)]
+    expected = [np.concatenate(both) for both in zip(*halves, strict=True)]
+    with predictor_from_onnx(made.path) as predictor:
+        found = predictor.run(crops)
+        assert predictor.recipe == source.recipe
+    np.testing.assert_array_equal(found[0][:4], expected[0])
+    np.testing.assert_array_equal(found[1][:4], expected[1])
+    assert found[0].shape == (5, 17, 2)
+    assert np.any(found[1] != flattered[1])
+    with pytest.raises(ModelFileError, match="gives joints, no logits"), predictor_from_onnx(made.path, flip=True):
+        pass
+    assert made.raw_path is not None
+    with predictor_from_onnx(made.raw_path, flip=True) as flipping:
+        assert flipping.run(crops)[0].shape == (5, 17, 2)
 
 
 def test_float32_for_a_gpu_when_asked(source: Source, tmp_path: Path) -> None:
