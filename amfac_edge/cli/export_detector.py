@@ -64,10 +64,11 @@ def letterboxed(frames: Iterable[Bgr], facts: DetectorFacts) -> list[NDArray[np.
 
 def detector_parity(parity: Mapping[str, Any]) -> str:
     """What the parity gate of a detector found, as a line."""
+    found = f"of {parity['people']} people, {parity['lost']} found by one of both alone"
+    nobody = "nobody in generated pictures: --parity-images DIR compares people too"
     return (
         f"  parity on {parity['images']} pictures: boxes within {parity['box_error']:.1e} of the input's side (budget "
-        f"{parity['box_budget']:g}), scores within {parity['score_error']:.1e}; of {parity['people']} people, "
-        f"{parity['lost']} found by one of both alone"
+        f"{parity['box_budget']:g}), scores within {parity['score_error']:.1e}; {found if parity['people'] else nobody}"
     )
 
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["foreign_recipe", "raw_simcc_graph"]
 
 _IMAGE_AXES = 4
-_CURE = "Give an ONNX with one image input (N,3,H,W) and the outputs simcc_x (N,K,W·k) and simcc_y (N,K,H·k)."
+_CURE = (
+    "Give an ONNX with one image input (N,3,H,W) and the outputs simcc_x (N,K,W·k) and simcc_y (N,K,H·k), or a person "
+    "detector of the RTMDet or YOLOX family."
+)
 
 
 def raw_simcc_graph(model: ModelProto, *, where: str) -> ModelProto:
