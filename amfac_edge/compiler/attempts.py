@@ -150,6 +150,8 @@ class BuildRun:
         except ChildFailure as failure:
             if failure.killed_by == "SIGKILL":
                 return "the system killed it, as Linux does where memory ends"
+            if failure.killed_by == "SIGABRT" and limit:
+                return "the library aborted, as it does where it can't allocate"
             if (
                 ran_out_of_memory([failure.reason])
                 or "MemoryError" in failure.reason

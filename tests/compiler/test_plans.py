@@ -121,7 +121,7 @@ def test_a_builder_that_takes_too_long_is_ended(artefact: Path, tmp_path: Path) 
 def test_a_builder_that_wants_too_much_memory_is_ended(
     artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Short of memory the real builder says so, or waits for itself.
+    # Short of memory the real builder says so, aborts, or waits for itself.
     monkeypatch.setattr(attempts, "_STALL_S", 4.0)
     with pytest.raises(MachineError, match=r"for want of memory.*allowed to allocate 130 MiB") as raised:
         plan_from_artefact(artefact, CARDS[:1], tmp_path / "out", options=BuildOptions(memory_mib=130))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(not has_builder(RTX), reason="TensorRT-RTX is not installed: make rtx"),
 ]
 CARDS = [load_target("rtx-3060"), load_target("rtx-4090")]

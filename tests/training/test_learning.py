@@ -67,6 +67,7 @@ def mean_pose(people: PeopleSet, learned_from: PeopleSet) -> Predictions:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # a training, on cores that may be shared
 def test_it_learns(tmp_path: Path, tiny_recipe: Path, alone: Processes, watcher: Silent) -> None:
     recipe = recipe_of(tiny_recipe, tmp_path)
     people, held_out = generated_people(512, 0), generated_people(64, 1)
