@@ -7,6 +7,7 @@ into Cast, since TensorRT takes it nowhere else, and the whole of both parts is 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,17 +20,29 @@ from amfac_edge.graph.writing import GraphWriter
 from amfac_edge.keypoints import SCORE_MARGIN
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from numpy.typing import NDArray
+    from onnx import ModelProto, ValueInfoProto
 
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.keypoints import ScoreCalibration
 
-__all__ = ["CROPS_INPUT", "KEYPOINTS_OUTPUT", "SCORES_OUTPUT", "crop_graph"]
+__all__ = [
+    "CROPS_INPUT",
+    "CROP_KEYPOINTS",
+    "KEYPOINTS_OUTPUT",
+    "SCORES_OUTPUT",
+    "RawParts",
+    "crop_graph",
+    "decoded",
+    "normalisation",
+]
 
 CROPS_INPUT = "crops"
 KEYPOINTS_OUTPUT = "keypoints"
 SCORES_OUTPUT = "scores"
 _PREFIX = GraphWriter.prefix
+# x and y, float32 (N,K,1) each, in crop pixels.
+CROP_KEYPOINTS = (f"{_PREFIX}x/keypoint", f"{_PREFIX}y/keypoint")
 
 
 def crop_graph(raw: ModelProto, recipe: Recipe, calibration: ScoreCalibration | None = None) -> ModelProto:
@@ -43,42 +56,86 @@ def crop_graph(raw: ModelProto, recipe: Recipe, calibration: ScoreCalibration | 
     Raises:
         ModelFileError: `raw` has other inputs or outputs than that.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(raw)
-    graph = model.graph
-    if len(graph.input) != 1 or len(graph.output) != 2:  # noqa: PLR2004 - x and y
-        raise ModelFileError(
-            f"{len(graph.input)} inputs and {len(graph.output)} outputs are not those of a raw SimCC graph",
-            cure="It must take one image and give simcc_x and simcc_y.",
-        )
-    writer = GraphWriter(opset_of(model))
-    image = graph.input[0].name
-    batch = shape_of(graph.input[0])[0]
-    joints = shape_of(graph.output[0])[1]
-    before = _before(writer, image, recipe)
-    after = _after(writer, (graph.output[0].name, graph.output[1].name), recipe, calibration)
-    nodes = [*before, *graph.node, *after]
-    del graph.node[:], graph.input[:], graph.output[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(writer.constants)
-    crop = recipe.crop
-    graph.input.append(
-        helper.make_tensor_value_info(CROPS_INPUT, TensorProto.UINT8, [batch, crop.height, crop.width, 3])
-    )
-    graph.output.append(helper.make_tensor_value_info(KEYPOINTS_OUTPUT, TensorProto.FLOAT, [batch, joints, 2]))
-    graph.output.append(helper.make_tensor_value_info(SCORES_OUTPUT, TensorProto.FLOAT, [batch, joints]))
-    return model
+    parts = RawParts.of(raw)
+    writer, crop = parts.writer, recipe.crop
+    scale, shift = normalisation(recipe)
+    before = writer.planes_from_pixels(CROPS_INPUT, parts.image, scale=scale, shift=shift, rgb=True)
+    after = [
+        *decoded(writer, parts.logits, recipe, calibration),
+        writer.node("Concat", list(CROP_KEYPOINTS), KEYPOINTS_OUTPUT, axis=2),
+    ]
+    shape = [parts.batch, crop.height, crop.width, 3]
+    return parts.surrounded(before, after, [helper.make_tensor_value_info(CROPS_INPUT, TensorProto.UINT8, shape)])
 
 
-def _before(writer: GraphWriter, image: str, recipe: Recipe) -> list[NodeProto]:
+@dataclass(frozen=True)
+class RawParts:
+    """A copy of a raw graph, to be given other inputs and outputs.
+
+    Attributes:
+        model: the copy.
+        writer: of nodes for it.
+        image: name of its input.
+        logits: names of its outputs, x and y.
+        batch: N, a number or the axis' name.
+        joints: K.
+    """
+
+    model: ModelProto
+    writer: GraphWriter
+    image: str
+    logits: tuple[str, str]
+    batch: int | str
+    joints: int | str
+
+    @classmethod
+    def of(cls, raw: ModelProto) -> RawParts:
+        """Those of `raw`.
+
+        Raises:
+            ModelFileError: it has other inputs or outputs than a raw SimCC graph.
+        """
+        model = onnx.ModelProto()
+        model.CopyFrom(raw)
+        graph = model.graph
+        if len(graph.input) != 1 or len(graph.output) != 2:  # noqa: PLR2004 - x and y
+            raise ModelFileError(
+                f"{len(graph.input)} inputs and {len(graph.output)} outputs are not those of a raw SimCC graph",
+                cure="It must take one image and give simcc_x and simcc_y.",
+            )
+        x, y = (output.name for output in graph.output)
+        batch, joints = shape_of(graph.input[0])[0], shape_of(graph.output[0])[1]
+        return cls(model, GraphWriter(opset_of(model)), graph.input[0].name, (x, y), batch, joints)
+
+    def surrounded(self, before: list[NodeProto], after: list[NodeProto], inputs: list[ValueInfoProto]) -> ModelProto:
+        """The model with nodes before and after its own, `inputs`, and the artefact's outputs."""
+        graph = self.model.graph
+        nodes = [*before, *graph.node, *after]
+        del graph.node[:], graph.input[:], graph.output[:]
+        graph.node.extend(nodes)
+        graph.initializer.extend(self.writer.constants)
+        graph.input.extend(inputs)
+        for name, shape in (
+            (KEYPOINTS_OUTPUT, [self.batch, self.joints, 2]),
+            (SCORES_OUTPUT, [self.batch, self.joints]),
+        ):
+            graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        return self.model
+
+
+def normalisation(recipe: Recipe) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scale and shift (3,) RGB that make of a pixel in 0..255 what the network takes."""
     mean, std = np.array(recipe.mean, np.float64), np.array(recipe.std, np.float64)
-    return writer.planes_from_pixels(CROPS_INPUT, image, scale=1 / (255 * std), shift=-mean / std, rgb=True)
+    return 1 / (255 * std), -mean / std
 
 
-def _after(
+def decoded(
     writer: GraphWriter, logits: tuple[str, str], recipe: Recipe, calibration: ScoreCalibration | None
 ) -> list[NodeProto]:
-    """The argmax and softmax maximum of each axis; their centre in crop pixels; the smaller of the two maxima."""
+    """From logits to the tensors `CROP_KEYPOINTS` and `scores`.
+
+    That is: argmax and softmax maximum of each axis; the bins' centres in crop pixels; the smaller of the two maxima.
+    """
     temperature = calibration.temperature if calibration else recipe.temperature
     offset = 0.5 / recipe.split_ratio - 0.5 if recipe.bin_centres else 0.0
     per_bin = writer.constant("pixels_per_bin", np.float32(1 / recipe.split_ratio).reshape(1))
@@ -104,7 +161,6 @@ def _after(
         ]
     return [
         *nodes,
-        writer.node("Concat", [f"{_PREFIX}x/keypoint", f"{_PREFIX}y/keypoint"], KEYPOINTS_OUTPUT, axis=2),
         *_score(writer, [f"{_PREFIX}x/score", f"{_PREFIX}y/score"], calibration),
     ]
 

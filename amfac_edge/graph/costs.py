@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["layer_costs"]
 
 _FREE = ("Constant", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+# By the names that `frame_graph` gives the axes.
+_FRAME_SIDES = {"frame_height": 1080, "frame_width": 1920}
 
 
 def layer_costs(model: ModelProto) -> tuple[LayerCost, ...]:
     """One `LayerCost` a node that computes or moves something.
 
     Multiply-accumulates are those of convolutions and matrix products, as in the papers' figures; bytes are all inputs,
-    outputs and weights of the node, each counted once. A dynamic axis counts as 1.
+    outputs and weights of the node, each counted once. A dynamic axis counts as 1, a frame's as those of 1920x1080.
     """
     inferred = shape_inference.infer_shapes(model, data_prop=True)
     tensors = _tensors(inferred)
@@ -47,7 +49,9 @@ def _tensors(model: ModelProto) -> dict[str, tuple[Shape, str]]:
 
 def _described(value: ValueInfoProto) -> tuple[Shape, str]:
     tensor = value.type.tensor_type
-    shape = tuple(axis.dim_value if axis.dim_value > 0 else 1 for axis in tensor.shape.dim)
+    shape = tuple(
+        axis.dim_value if axis.dim_value > 0 else _FRAME_SIDES.get(axis.dim_param, 1) for axis in tensor.shape.dim
+    )
     return shape, DTYPES.get(tensor.elem_type, "float32")
 
 

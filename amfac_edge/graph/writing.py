@@ -71,19 +71,30 @@ class GraphWriter:
             shift: (3,) the same.
             rgb: whether the network takes RGB, else BGR.
         """
-        cast, planes, ordered, scaled = (self.prefix + name for name in ("pixels", "planes", "rgb_planes", "scaled"))
+        cast, planes = (self.prefix + name for name in ("pixels", "planes"))
         nodes = [
             self.node("Cast", [pixels], cast, to=TensorProto.FLOAT),
             self.node("Transpose", [cast], planes, perm=[0, 3, 1, 2]),
+            *self.network_input(planes, image, scale=scale, shift=shift, rgb=rgb),
         ]
+        nodes[-1].output[0] = image
+        return nodes
+
+    def network_input(
+        self, planes: str, image: str, *, scale: NDArray[np.float64], shift: NDArray[np.float64], rgb: bool
+    ) -> list[NodeProto]:
+        """From `planes` float32 (N,3,H,W) BGR, 0 to 255, to `image`, as `planes_from_pixels`; maybe no node."""
+        ordered, scaled = (self.prefix + name for name in ("rgb_planes", "scaled"))
+        nodes: list[NodeProto] = []
         if rgb:
             order = self.constant("rgb", np.array([2, 1, 0], np.int64))
             nodes.append(self.node("Gather", [planes, order], ordered, axis=1))
         if (scale != 1).any():
             factor = self.constant("scale", scale.astype(np.float32).reshape(1, 3, 1, 1))
-            nodes.append(self.node("Mul", [nodes[-1].output[0], factor], scaled))
+            nodes.append(self.node("Mul", [nodes[-1].output[0] if nodes else planes, factor], scaled))
         if shift.any():
             offset = self.constant("shift", shift.astype(np.float32).reshape(1, 3, 1, 1))
-            nodes.append(self.node("Add", [nodes[-1].output[0], offset], image))
-        nodes[-1].output[0] = image
+            nodes.append(self.node("Add", [nodes[-1].output[0] if nodes else planes, offset], image))
+        if nodes:
+            nodes[-1].output[0] = image
         return nodes
