@@ -30,11 +30,11 @@ _LINEAR = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 # isn't listed nobody has shown that TensorRT takes it in float16.
 _HALF_OPERATORS = frozenset(
     (
-        *_LINEAR, "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "DepthToSpace", "Div",
-        "Expand", "Flatten", "Gather", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "HardSwish", "Identity",
-        "LeakyRelu", "Max", "MaxPool", "Min", "Mish", "Mul", "Neg", "PRelu", "Pad", "ReduceMax", "ReduceMean",
-        "ReduceSum", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Softplus", "SpaceToDepth", "Split", "Squeeze",
-        "Sub", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where",
+        *_LINEAR, "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "DepthToSpace",
+        "DequantizeLinear", "Div", "Expand", "Flatten", "Gather", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid",
+        "HardSwish", "Identity", "LeakyRelu", "Max", "MaxPool", "Min", "Mish", "Mul", "Neg", "PRelu", "Pad",
+        "QuantizeLinear", "ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "Sigmoid", "Slice",
+        "Softplus", "SpaceToDepth", "Split", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where",
     )
 )  # fmt: skip
 # Inputs that ONNX has in float32 whatever the data's type: the region and the scales of a Resize.
@@ -135,18 +135,24 @@ class _Conversion:
             for position, node in enumerate(self._graph.node)
             if node.op_type in _HALF_OPERATORS
             and position not in islands
-            and any(self._types.get(name) == TensorProto.FLOAT for name in node.output)
+            and self._computes(node)
             and not outputs & set(node.output)
             and not keep & {*node.input, *node.output}
             and all(np.abs(values).max(initial=0) <= HALF_LARGEST for values in self._weights(node))
         }
+
+    def _computes(self, node: NodeProto) -> bool:
+        """Whether `node` works in floats: it gives some, or takes them with a scale of theirs."""
+        return node.op_type == "QuantizeLinear" or any(
+            self._types.get(name) == TensorProto.FLOAT for name in node.output
+        )
 
     def _weights(self, node: NodeProto) -> Iterator[np.ndarray]:
         return (self._constants[name] for name in node.input if name in self._constants)
 
     def _fed(self, node: NodeProto, *, half: bool) -> Iterator[NodeProto]:
         """Give `node` inputs of the type that it computes in; yield the casts which that takes."""
-        computes = any(self._types.get(name) == TensorProto.FLOAT for name in node.output)
+        computes = self._computes(node)
         for index, name in enumerate(node.input):
             if self._types.get(name) != TensorProto.FLOAT and name not in self._constants:
                 continue
