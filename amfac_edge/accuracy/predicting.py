@@ -196,6 +196,11 @@ def predictor_from_onnx(path: Path, *, flip: bool = False) -> Iterator[Predictor
         MachineError: a plan, or onnxruntime is missing.
     """
     manifest = identify(path).manifest
+    if manifest is not None and manifest.input_kind == "frame":
+        raise ModelFileError(
+            f"{path}: it takes whole frames, and an evaluation gives it crops",
+            cure="Evaluate the same model exported with --input crops: its network is the same.",
+        )
     if manifest is not None and manifest.input_kind == "raw":
         graph = RawGraph(rounded_content(path)[0], name=str(path))
         batch = manifest.batch.maximum

@@ -32,6 +32,7 @@ __all__ = ["FileFacts", "identify"]
 _HEAD_BYTES = 64
 _ARTEFACTS = {
     "raw": "the raw-logits twin of an artefact",
+    "frame": "an artefact of amfac-export that takes whole frames",
     "images": "an artefact of amfac-export: a person detector",
 }
 _JSON_LIMIT = 64 << 20

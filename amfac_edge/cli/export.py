@@ -82,6 +82,13 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--opset", type=int, choices=OPSETS, default=OPSETS[0], help="17 is for TensorRT 8.6 (JetPack 6.0)"
     )
+    parser.add_argument(
+        "--input",
+        dest="input_kind",
+        choices=("crops", "frame"),
+        default="crops",
+        help="what the artefact takes: crops (default), or a whole frame that it crops itself",
+    )
     parser.add_argument("--raw-logits", action="store_true", help="also write the raw twin: image -> simcc_x, simcc_y")
     parser.add_argument("--parity-images", type=Path, metavar="DIR", help="real pictures for the parity check as well")
     parser.add_argument(
@@ -120,6 +127,7 @@ def _export(arguments: argparse.Namespace) -> int:
         batch=batch or (BatchRange(1, 1, 1) if detector else None),
         opset=arguments.opset,
         raw_logits=arguments.raw_logits,
+        input_kind=arguments.input_kind,
     )
     gpus = sum(target.kind != "cpu" for target in targets)
     steps = Steps(1 + stage_count(targets, request) + gpus)
@@ -221,6 +229,7 @@ def _as_json(exported: Exported) -> dict[str, object]:
         "target": manifest.target,
         "precision": manifest.precision,
         "batch": str(manifest.batch),
+        "input_kind": manifest.input_kind,
         **_model_as_json(manifest),
         "sha256": manifest.digests["artefact"],
         "trained": manifest.trained,
@@ -244,6 +253,8 @@ def _report(exported: Exported, target: Target, engine: Engine | None) -> None:
         _say(f"  not simplified: {exported.simplification.reason}")
     is_detector = isinstance(manifest.model, DetectorFacts)
     _say(detector_parity(manifest.parity) if is_detector else _parity(manifest.parity))
+    if "sampling" in manifest.parity:
+        _say(_sampling(manifest.parity["sampling"]))
     if manifest.trained is False:
         _say("  untrained weights: the joints that it finds mean nothing")
     for line in _next_commands(exported) if engine is None else engine_lines(exported, target, engine):
@@ -254,6 +265,13 @@ def _parity(parity: Mapping[str, Any]) -> str:
     return (
         f"  parity on {parity['crops']} crops: logits within {parity['logit_error']:.1e} of their spread (budget "
         f"{parity['logit_budget']:g}), {parity['moved']} of {parity['joints']} joints moved"
+    )
+
+
+def _sampling(found: Mapping[str, Any]) -> str:
+    return (
+        f"  crops cut out in the graph: within {found['level_error']:.2f} of 255 of the exact ones (budget "
+        f"{found['level_budget']:.2f}), {found['joints_as_exact_crops']} of {found['joints']} joints as in those"
     )
 
 

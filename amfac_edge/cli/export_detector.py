@@ -44,6 +44,11 @@ def check_detector_options(arguments: argparse.Namespace, *, is_detector: bool) 
                 cure="Leave it out.",
             )
         return
+    if arguments.input_kind != "crops":
+        raise InputError(
+            f"{arguments.input}: this is a person detector, and --input {arguments.input_kind} is for pose networks",
+            cure="Leave it out: a detector takes letterboxed pictures.",
+        )
     for name in ("recipe", "key_map", "raw_logits"):
         if getattr(arguments, name):
             raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import FP16, RTX, TENSORRT_8_OPSET, manifest_path
+from amfac_edge.compiler import profile_of
 from amfac_edge.errors import InputError
 from amfac_edge.serving import Board, check_board
 
@@ -118,10 +119,8 @@ def _trtexec_options(manifest: Manifest) -> str:
     half = ""
     if manifest.precision == FP16:
         half = " --fp16" if manifest.extra["opset"] <= TENSORRT_8_OPSET else " --stronglyTyped"
-    batch = manifest.batch
-    if batch.is_fixed:
-        return half
-    (images,) = manifest.inputs
-    sides = "x".join(map(str, images.shape[1:]))
-    sizes = {"min": batch.minimum, "opt": batch.optimum, "max": batch.maximum}
-    return half + "".join(f" --{name}Shapes={images.name}:{size}x{sides}" for name, size in sizes.items())
+    shapes = profile_of(manifest)
+    return half + "".join(
+        f" --{word}Shapes=" + ",".join(f"{name}:{'x'.join(map(str, each[place]))}" for name, each in shapes.items())
+        for place, word in enumerate(("min", "opt", "max") if shapes else ())
+    )

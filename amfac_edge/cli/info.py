@@ -33,6 +33,7 @@ _EXAMPLES = """examples:
 """
 _SHOWN_KEYS = 12
 _LONGEST = 200
+_FINDS_JOINTS = ("crops", "frame")
 _CHECKPOINTS = frozenset({"pytorch-checkpoint", "safetensors"})
 
 
@@ -177,7 +178,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _next_for_file(path: str, facts: FileFacts) -> list[str]:
-    if facts.kind == "onnx-artefact" and facts.manifest is not None and facts.manifest.input_kind == "crops":
+    if facts.kind == "onnx-artefact" and facts.manifest is not None and facts.manifest.input_kind in _FINDS_JOINTS:
         return [f"amfac-run --engine {path} --source PICTURE --save poses.jpg", f"amfac-bench {path}"]
     if facts.kind in {*_CHECKPOINTS, "onnx"}:
         return [f"amfac-export {path} --target cpu"]

@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from amfac_edge.declared.target import Target
     from amfac_edge.machine.this_machine import Machine
 
-__all__ = ["BuiltPlan", "plan_from_artefact", "plan_name", "write_plan"]
+__all__ = ["BuiltPlan", "plan_from_artefact", "plan_name", "profile_of", "write_plan"]
 
 _SUFFIX = {RTX: ".rtx.plan"}
 _DEFAULTS = BuildOptions()
 _DIGEST_SHOWN = 16
+_SIDES = {"frame_height": (64, 1080, 2160), "frame_width": (64, 1920, 3840)}
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def plan_from_artefact(
         flavour=flavour,
         compute_capabilities=capabilities,
         engine_name=f"amfac/1 {manifest.name} {manifest.digests['artefact'][:_DIGEST_SHOWN]}",
-        profile=_profile(manifest),
+        profile=profile_of(manifest),
         half=manifest.precision != FP32 or not typed,
         typed=typed,
         workspace_mib=_workspace(options, targets, flavour),
@@ -220,14 +221,20 @@ def _workspace(options: BuildOptions, targets: Sequence[Target], flavour: str) -
     return options.workspace_mib or (None if flavour == RTX else targets[0].builder.workspace_mib)
 
 
-def _profile(manifest: Manifest) -> dict[str, tuple[tuple[int, ...], ...]]:
+def profile_of(manifest: Manifest) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """The smallest, most frequent and largest shape of each input that has a dynamic axis, by its name.
+
+    The axes of a frame go from 64x64 by 1080x1920 to 2160x3840; every other one is the batch.
+    """
     batch = manifest.batch
-    if batch.is_fixed:
-        return {}
-    sizes = (batch.minimum, batch.optimum, batch.maximum)
+    people = (batch.minimum, batch.optimum, batch.maximum)
     return {
-        tensor.name: tuple(tuple(size if isinstance(side, str) else side for side in tensor.shape) for size in sizes)
+        tensor.name: tuple(
+            tuple(_SIDES.get(side, people)[place] if isinstance(side, str) else side for side in tensor.shape)
+            for place in range(len(people))
+        )
         for tensor in manifest.inputs
+        if any(isinstance(side, str) for side in tensor.shape)
     }
 
 

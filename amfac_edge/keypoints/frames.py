@@ -21,15 +21,16 @@ _BGR_CHANNELS = 3
 _LONGEST_SIDE = 32_766
 
 
-def checked_frame(frame: Any) -> Bgr:  # noqa: ANN401 - what an app hands in is checked here
+def checked_frame(frame: Any, *, fourth_channel: bool = False) -> Bgr:  # noqa: ANN401 - what an app hands in is checked here
     """The frame as contiguous BGR; about a microsecond where it is that already, and then the same array.
 
     Args:
         frame: uint8 array, (H, W, 3) BGR, (H, W) or (H, W, 1) grey, or (H, W, 4) BGRA, whose alpha is dropped. Views
             with any strides are accepted and copied; H and W from 1 to 32,766.
+        fourth_channel: leave the fourth one where it is: whoever takes the frame passes over it, which saves the copy.
 
     Returns:
-        (H, W, 3) uint8 BGR, C-contiguous.
+        (H, W, 3) uint8 BGR, C-contiguous; (H, W, 4) with the `fourth_channel` of such a frame.
 
     Raises:
         FrameError: no NumPy array, or another dtype, shape or size, which the message names.
@@ -44,7 +45,7 @@ def checked_frame(frame: Any) -> Bgr:  # noqa: ANN401 - what an app hands in is 
             f"the frame has dtype {frame.dtype} (shape {frame.shape}), not uint8",
             cure="Convert it: 16 bits by (frame >> 8).astype('uint8'), 0..1 by (frame * 255).astype('uint8').",
         )
-    picture = frame if frame.ndim == _AXES and frame.shape[2] == _BGR_CHANNELS else _as_bgr(frame)
+    picture = frame if frame.ndim == _AXES and frame.shape[2] == _BGR_CHANNELS else _as_bgr(frame, fourth_channel)
     if not (0 < picture.shape[0] <= _LONGEST_SIDE and 0 < picture.shape[1] <= _LONGEST_SIDE):
         raise FrameError(
             f"the frame has shape {frame.shape}: a side is outside 1 to {_LONGEST_SIDE:,} pixels",
@@ -53,13 +54,13 @@ def checked_frame(frame: Any) -> Bgr:  # noqa: ANN401 - what an app hands in is 
     return picture if picture.flags.c_contiguous else np.ascontiguousarray(picture)
 
 
-def _as_bgr(frame: NDArray[np.uint8]) -> Bgr:
+def _as_bgr(frame: NDArray[np.uint8], fourth_channel: bool) -> Bgr:  # noqa: FBT001 - private
     picture = frame[:, :, None] if frame.ndim == _AXES - 1 else frame
     channels = picture.shape[2] if picture.ndim == _AXES else 0
     if channels == 1:
         return np.repeat(picture, _BGR_CHANNELS, axis=2)
     if channels == _BGR_CHANNELS + 1:
-        return picture[:, :, :_BGR_CHANNELS]
+        return picture if fourth_channel else picture[:, :, :_BGR_CHANNELS]
     planar = frame.ndim == _AXES and frame.shape[0] == _BGR_CHANNELS
     raise FrameError(
         f"the frame has shape {frame.shape}, not (height, width, 3)",

@@ -25,7 +25,7 @@ def warp_crops(frame_bgr: Bgr, affines: NDArray[np.float64], out: NDArray[np.uin
     """Cut N crops straight into `out`, without a copy.
 
     Args:
-        frame_bgr: (Hf, Wf, 3) uint8 BGR, as `checked_frame` returns it.
+        frame_bgr: (Hf, Wf, 3) uint8 BGR, as `checked_frame` returns it, or (Hf, Wf, 4), whose last channel is left out.
         affines: (N, 2, 3) float64, crop pixels to frame pixels.
         out: (N, H, W, 3) uint8, C-contiguous; overwritten.
 
@@ -39,8 +39,14 @@ def warp_crops(frame_bgr: Bgr, affines: NDArray[np.float64], out: NDArray[np.uin
     cv2 = load_opencv("cutting crops")
     size = (out.shape[2], out.shape[1])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    if frame_bgr.shape[2] == out.shape[3]:
+        for affine, crop in zip(affines, out, strict=True):
+            cv2.warpAffine(frame_bgr, affine, size, dst=crop, flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        return
+    four = np.empty((*out.shape[1:3], 4), np.uint8)
     for affine, crop in zip(affines, out, strict=True):
-        cv2.warpAffine(frame_bgr, affine, size, dst=crop, flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        cv2.warpAffine(frame_bgr, affine, size, dst=four, flags=flags, borderMode=cv2.BORDER_CONSTANT)
+        cv2.cvtColor(four, cv2.COLOR_BGRA2BGR, dst=crop)
 
 
 def exact_crop(frame_bgr: Bgr, affine: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:

@@ -14,12 +14,12 @@ import numpy as np
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import MachineError
 from amfac_edge.files import sha256_of
-from amfac_edge.keypoints import load_opencv
+from amfac_edge.keypoints import crop_affines, load_opencv
 from amfac_edge.machine.load import cpu_seconds_of_others
 from amfac_edge.machine.processor import read_processor
 from amfac_edge.performance.samples import Conditions, Measured
 from amfac_edge.runtime import PoseEstimator
-from amfac_edge.sessions import open_session
+from amfac_edge.sessions import FrameSession, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +69,8 @@ class Measurement:
     """All series of one artefact.
 
     Attributes:
-        series: by boundary. "engine" is the network on crops of all people that lie ready; "frame" is a whole frame,
+        series: by boundary. "engine" is the network on crops of all people that lie ready, or on the frame where it
+            takes that; "frame" is a whole frame,
             from uint8 pixels and boxes to joints in frame pixels; "crop", "network" and "decode" are its parts.
         load_ms: a cold start: importing the engine and OpenCV and opening the file, in a fresh process.
         first_ms: the first frame after that.
@@ -94,7 +95,7 @@ def measure_artefact(
     """Measure an artefact on this machine.
 
     Args:
-        path: an artefact that takes crops.
+        path: an artefact that takes crops or frames.
         frame: (H,W,3) uint8 BGR.
         people: boxes in the frame.
         threads: of the engine, None for this machine's cores.
@@ -111,7 +112,10 @@ def measure_artefact(
         estimator(frame, boxes)  # whatever is wrong with the file is told here, by its own message
         cold = _cold_start_of(path, conditions, *frame.shape[:2])
         samples, busy = with_others(
-            lambda: _frame_series(estimator, frame, boxes, limits) | {"engine": _engine_series(session, people, limits)}
+            lambda: (
+                _frame_series(estimator, frame, boxes, limits)
+                | {"engine": _engine_series(session, frame, boxes, limits)}
+            )
         )
     measured = {name: Measured(name, tuple(samples[name]), conditions) for name in BOUNDARIES}
     return Measurement(measured, cold["load_ms"], cold["first_ms"], busy)
@@ -214,9 +218,14 @@ def _frame_series(
     return {"frame": whole, "crop": crop, "network": network, "decode": decode}
 
 
-def _engine_series(session: PoseSession, people: int, limits: Limits) -> list[float]:
+def _engine_series(
+    session: PoseSession, frame: NDArray[np.uint8], boxes: NDArray[np.float64], limits: Limits
+) -> list[float]:
     crop = session.manifest.recipe.crop
-    crops = np.random.default_rng(_SEED).integers(0, 256, (people, crop.height, crop.width, 3), np.uint8)
+    if session.manifest.input_kind == "frame" and isinstance(session, FrameSession):
+        whole, affines = session, crop_affines(boxes, crop).astype(np.float32)
+        return series(lambda: whole.run_frame(frame, affines), limits)
+    crops = np.random.default_rng(_SEED).integers(0, 256, (len(boxes), crop.height, crop.width, 3), np.uint8)
     return series(lambda: session.run(crops), limits)
 
 

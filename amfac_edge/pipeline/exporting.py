@@ -26,7 +26,8 @@ from amfac_edge.graph.costs import layer_costs
 from amfac_edge.graph.halving import half_facts
 from amfac_edge.graph.onnx_values import opset_of
 from amfac_edge.graph.parity import check_parity
-from amfac_edge.pipeline.preparing import Form, Prepared, prepare
+from amfac_edge.pipeline.frame_parity import check_sampling
+from amfac_edge.pipeline.preparing import FRAME, Form, Prepared, prepare
 from amfac_edge.pipeline.writing import finished_artefact, tensor_spec, tool_versions, version_of, write_artefact
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class ExportRequest:
         opset: 19, or 17 for TensorRT 8.6.
         raw_logits: also write the raw twin (`image` -> `simcc_x`, `simcc_y`).
         crops: real crops (N,H,W,3) uint8 BGR for the parity gate, besides the generated ones.
+        input_kind: "crops"; or "frame": the graph takes whole frames and cuts the crops out itself.
     """
 
     out: Path
@@ -65,6 +67,7 @@ class ExportRequest:
     opset: int = OPSETS[0]
     raw_logits: bool = False
     crops: Sequence[NDArray[np.uint8]] = field(default_factory=list)
+    input_kind: str = "crops"
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ def form_of(target: Target, request: ExportRequest) -> Form:
         InputError: a precision that this version can't write.
     """
     batch = request.batch or BatchRange.parse(target.default_batch)
-    return Form(batch, chosen_precision(request.precision, target), request.opset, for_cpu=target.kind == "cpu")
+    precision = chosen_precision(request.precision, target)
+    return Form(batch, precision, request.opset, for_cpu=target.kind == "cpu", input_kind=request.input_kind)
 
 
 def _export(
@@ -136,7 +140,9 @@ def _export(
     name = f"{source.path.stem}.{target.name}.{form.precision}"
     if str(form.batch) != target.default_batch:
         name += f".b{str(form.batch).replace(':', '-')}"
-    path = request.out / f"{name}.onnx"
+    path = request.out / (f"{name}.frame.onnx" if form.input_kind == FRAME else f"{name}.onnx")
+    if prepared.sampling is not None:
+        check_sampling(prepared.sampling, name=path.name)
     check_parity(prepared.parity, source.recipe, name=path.name)
     if prepared.full_parity is not None:
         check_parity(prepared.full_parity, source.recipe, name=f"{path.name}, before its conversion")
@@ -145,7 +151,7 @@ def _export(
     raw_path = request.out / f"{name}.raw.onnx" if request.raw_logits else None
     if raw_path is not None:
         write_artefact(prepared.raw, raw_path, described.of(prepared.raw, "raw"))
-    manifest = write_artefact(prepared.model, path, described.of(prepared.model, "crops"))
+    manifest = write_artefact(prepared.model, path, described.of(prepared.model, form.input_kind))
     return Exported(path, manifest, raw_path, prepared.simplification, described.beside() if target.gpu else {})
 
 
@@ -168,10 +174,11 @@ class _Description:
     def beside(self) -> dict[str, bytes]:
         """See `Exported.beside`."""
         prepared = self.prepared
-        files = {TRIAL_FILE: trial_bytes(prepared.trial)}
+        # A trial is crops, which a plan that takes frames doesn't.
+        files = {} if prepared.form.input_kind == FRAME else {TRIAL_FILE: trial_bytes(prepared.trial)}
         both = any(takes_both_forms(stack.tensorrt) for stack in self.target.stacks)
         if both and prepared.full is not None and prepared.full_parity is not None:
-            manifest = self._manifest(prepared.full, FP32, "crops", prepared.full_parity)
+            manifest = self._manifest(prepared.full, FP32, prepared.form.input_kind, prepared.full_parity)
             content, manifest = finished_artefact(prepared.full, manifest)
             files |= {FLAG_FORM_FILE: content, manifest_path(Path(FLAG_FORM_FILE)).name: manifest.as_bytes()}
         return files
@@ -197,6 +204,7 @@ class _Description:
             digests=source.digests,
             versions=tool_versions(),
             parity=parity.as_json()
+            | ({"sampling": prepared.sampling.as_json()} if input_kind == FRAME and prepared.sampling else {})
             | {
                 "reference": "the network itself, FP32, without rewrites",
                 "engine": f"onnxruntime {version_of('onnxruntime')}, CPU{rounded}",

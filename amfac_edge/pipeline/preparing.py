@@ -14,12 +14,14 @@ import numpy as np
 from amfac_edge.artefact import FP16, FP32, BatchRange
 from amfac_edge.graph.contract import crop_graph
 from amfac_edge.graph.exporting import IR_VERSION
+from amfac_edge.graph.frame import AFFINES_INPUT, FRAME_INPUT, frame_graph
 from amfac_edge.graph.half_rounding import rounded_twin
 from amfac_edge.graph.halving import Halved, halved
 from amfac_edge.graph.onnx_values import shape_of
 from amfac_edge.graph.parity import Parity, budget_for, compare, generated_crops, normalised, trial_of
 from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
 from amfac_edge.graph.simplifying import Simplification, simplified
+from amfac_edge.pipeline.frame_parity import Sampling, compare_sampling, montage
 from amfac_edge.pipeline.sources import in_batches
 from amfac_edge.sessions.raw_graph import RawGraph
 
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from amfac_edge.graph.parity import Budget
     from amfac_edge.pipeline.sources import Source
 
-__all__ = ["Form", "Prepared", "outputs_of", "prepare"]
+__all__ = ["FRAME", "Form", "Prepared", "outputs_of", "prepare"]
 
+FRAME = "frame"
 _GENERATED_CROPS = 8
 _TRIAL_CROPS = 16
 
@@ -48,12 +51,14 @@ class Form:
         precision: "fp32" or "fp16".
         opset: 19, or 17 for TensorRT 8.6.
         for_cpu: written as ONNX Runtime's CPU provider computes it fastest.
+        input_kind: "crops", or "frame" to cut them out in the graph.
     """
 
     batch: BatchRange
     precision: str
     opset: int
     for_cpu: bool
+    input_kind: str = "crops"
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,14 @@ class Prepared:
     Attributes:
         form: which.
         raw: `image` -> logits.
-        model: `crops` -> `keypoints`, `scores`.
+        model: `crops`, or `frame` and `affines` -> `keypoints`, `scores`.
         simplification: what onnxsim changed in the raw graph.
         half: what was converted to float16; None in FP32.
         parity: with the network itself; whoever writes the graph checks it.
         full: `model` before it was converted to float16; None in FP32.
         full_parity: its own.
         trial: what a plan of it is tried with.
+        sampling: how a frame graph cuts out its crops; None where it takes crops.
     """
 
     form: Form
@@ -81,6 +87,7 @@ class Prepared:
     full: ModelProto | None
     full_parity: Parity | None
     trial: Trial
+    sampling: Sampling | None = None
 
 
 def prepare(
@@ -109,8 +116,9 @@ def prepare(
     full_raw, raw = raw, half.model if half else raw
     stage(f"{name}: parity with the network itself")
     comparison = _Comparison(source, pictures)
-    model = crop_graph(raw, recipe, source.score_calibration)
-    full = crop_graph(full_raw, recipe, source.score_calibration) if half else None
+    around = frame_graph if form.input_kind == FRAME else crop_graph
+    model = around(raw, recipe, source.score_calibration)
+    full = around(full_raw, recipe, source.score_calibration) if half else None
     return Prepared(
         form,
         raw,
@@ -121,6 +129,7 @@ def prepare(
         full,
         comparison.of(full_raw, full, FP32) if full else None,
         comparison.trial(form.precision),
+        comparison.sampling(model, form.precision) if form.input_kind == FRAME else None,
     )
 
 
@@ -150,19 +159,34 @@ class _Comparison:
         x, y = (logits[:_TRIAL_CROPS] for logits in self._reference)
         return trial_of(recipe, crops, (x, y), self._budget(precision), calibration)
 
+    def sampling(self, model: ModelProto, precision: str) -> Sampling:
+        if precision == FP16:
+            model = rounded_twin(model)
+        return compare_sampling(self._source, model, self._budget(precision))
+
     def _budget(self, precision: str) -> Budget:
         return budget_for(precision, self._source.recipe, trained=self._source.trained)
 
 
 def outputs_of(model: ModelProto, values: NDArray[Any]) -> list[NDArray[np.float32]]:
-    """The outputs of a graph with one input for values (N, ...), in batches that it takes."""
-    size = shape_of(model.graph.input[0])[0]
+    """The outputs of a graph for values (N, ...), in batches that it takes.
+
+    A frame graph gets crops one below the other, and its keypoints are those of the crops.
+    """
+    takes_frames = model.graph.input[0].name == FRAME_INPUT
+    size = shape_of(model.graph.input[1 if takes_frames else 0])[0]
     graph = RawGraph(model.SerializeToString(), name="the exported graph")
-    name = model.graph.input[0].name
     # A dynamic batch is run with different sizes, to see that it is one.
     parts = in_batches(values, size) if isinstance(size, int) else _uneven(values)
-    results = [graph.run({name: part}) for part in parts]
+    name = model.graph.input[0].name
+    results = [_of_montage(graph, part) if takes_frames else graph.run({name: part}) for part in parts]
     return [np.concatenate(column)[: len(values)] for column in zip(*results, strict=True)]
+
+
+def _of_montage(graph: RawGraph, crops: NDArray[Any]) -> list[NDArray[np.float32]]:
+    frame, affines = montage(crops)
+    keypoints, scores = graph.run({FRAME_INPUT: frame, AFFINES_INPUT: affines.astype(np.float32)})
+    return [(keypoints - affines[:, None, :, 2]).astype(np.float32), scores]
 
 
 def _uneven(values: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from amfac_edge.keypoints import (
     warp_crops,
 )
 from amfac_edge.runtime.poses import Poses
-from amfac_edge.sessions import open_session
+from amfac_edge.sessions import FrameSession, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,10 @@ _CROPS_AT_ONCE = 32
 
 
 class StageTimes(NamedTuple):
-    """Wall-clock milliseconds of one call: checking and cropping, the network, mapping the joints back to the frame."""
+    """Wall-clock milliseconds of one call: checking and cropping, the network, mapping the joints back to the frame.
+
+    A network that takes whole frames crops and maps itself, so that this is part of its time.
+    """
 
     crop_ms: float
     network_ms: float
@@ -57,7 +60,8 @@ class PoseEstimator:
     `threads=1` and call from as many threads as there are cores.
 
     Args:
-        path: of an artefact of amfac-export that takes crops (`.onnx` of the target cpu).
+        path: of an artefact of amfac-export (`.onnx` of the target cpu), which may take crops or whole frames: what is
+            given and what comes back is the same for both.
         threads: that one call may use; None for the physical cores that this process may run on.
         spinning: whether idle engine threads wait actively: less latency on a quiet machine, many times more on a busy
             one.
@@ -80,6 +84,12 @@ class PoseEstimator:
     def _start(self, session: PoseSession) -> None:
         # OpenCV is needed at the first frame; a missing one is better told now.
         load_opencv("cutting crops")
+        self._takes_frames = session.manifest.input_kind == "frame"
+        if self._takes_frames and not isinstance(session, FrameSession):
+            raise ModelFileError(
+                f"{session.manifest.name}: it takes whole frames, and the session of {session.settings.engine} doesn't",
+                cure="Export it with --input crops for this engine.",
+            )
         self._session: PoseSession | None = session
         self._buffers = threading.local()
         self.manifest: Manifest = session.manifest
@@ -97,7 +107,8 @@ class PoseEstimator:
         """The joints of N people.
 
         Args:
-            frame: (Hf, Wf, 3) uint8 BGR as OpenCV reads it; grey and BGRA are converted.
+            frame: (Hf, Wf, 3) uint8 BGR as OpenCV reads it, (Hf, Wf, 4) BGRA or BGRx, (Hf, Wf) grey; any strides,
+                read-only too. Of four channels the crops are cut as they are, and no copy of the frame is made.
             boxes: (N, 4) xyxy in frame pixels, a list or an array. None, [] and shape (0, 4) mean nobody, and nothing
                 is run.
 
@@ -118,7 +129,7 @@ class PoseEstimator:
                 "this PoseEstimator is closed", cure="Make a new one; close() belongs behind the last call."
             )
         started = perf_counter()
-        picture = checked_frame(frame)
+        picture = checked_frame(frame, fourth_channel=not self._takes_frames)
         people = checked_boxes(() if boxes is None else boxes, picture.shape[0], picture.shape[1])
         poses = Poses(
             keypoints=np.empty((len(people), len(self.skeleton.joints), 2), np.float32),
@@ -129,12 +140,18 @@ class PoseEstimator:
         for first in range(0, len(people), self._crops_at_once):
             part = slice(first, first + self._crops_at_once)
             affines = crop_affines(people[part], self.manifest.recipe.crop)
-            crops = self._crops(len(affines))
-            warp_crops(picture, affines, crops)
-            cropped = perf_counter()
-            keypoints, poses.scores[part] = session.run(crops)
-            ran = perf_counter()
-            poses.keypoints[part] = transform_points(keypoints, affines)
+            if self._takes_frames:
+                places = affines.astype(np.float32)
+                cropped = perf_counter()
+                poses.keypoints[part], poses.scores[part] = cast("FrameSession", session).run_frame(picture, places)
+                ran = perf_counter()
+            else:
+                crops = self._crops(len(affines))
+                warp_crops(picture, affines, crops)
+                cropped = perf_counter()
+                keypoints, poses.scores[part] = session.run(crops)
+                ran = perf_counter()
+                poses.keypoints[part] = transform_points(keypoints, affines)
             self._check_finite(poses.scores[part])
             done = perf_counter()
             crop_s, network_s, decode_s = crop_s + cropped - started, network_s + ran - cropped, decode_s + done - ran

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from amfac_edge.sessions.cores import usable_cores
 from amfac_edge.sessions.opening import open_session
-from amfac_edge.sessions.session import PoseSession, SessionSettings
+from amfac_edge.sessions.session import FrameSession, PoseSession, SessionSettings
 
-__all__ = ["PoseSession", "SessionSettings", "open_session", "usable_cores"]
+__all__ = ["FrameSession", "PoseSession", "SessionSettings", "open_session", "usable_cores"]

@@ -12,9 +12,10 @@ from amfac_edge.artefact import Manifest, TensorSpec, manifest_from_metadata, ma
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import InputError, MissingExtraError, ModelFileError
 from amfac_edge.sessions.cores import usable_cores
-from amfac_edge.sessions.session import SessionSettings, check_contract, check_crops
+from amfac_edge.sessions.session import SessionSettings, check_contract, check_crops, check_frame, check_input_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -54,20 +55,18 @@ class OnnxRuntimeSession:
 
     def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `PoseSession.run`."""
-        crop, batch = self.manifest.recipe.crop, self.manifest.batch
+        crop = self.manifest.recipe.crop
         check_crops(crops, crop.height, crop.width)
-        # A name of its own: another thread may close the session while this one runs.
-        engine = self._engine
-        if engine is None:
-            raise InputError(f"{self._path}: this session is closed", cure="Open the file again.")
-        if batch.minimum <= len(crops) <= batch.maximum:
-            return self._call(engine, crops)
-        parts = [
-            self._call(engine, _padded(crops[start : start + batch.maximum], batch.minimum))
-            for start in range(0, len(crops), batch.maximum)
-        ]
-        keypoints, scores = (np.concatenate(arrays)[: len(crops)] for arrays in zip(*parts, strict=True))
-        return keypoints, scores
+        check_input_kind(self._path, self.manifest, "crops")
+        return self._in_batches("crops", crops, {})
+
+    def run_frame(
+        self, frame_bgr: NDArray[np.uint8], affines: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `FrameSession.run_frame`."""
+        check_frame(frame_bgr, affines)
+        check_input_kind(self._path, self.manifest, "frame")
+        return self._in_batches("affines", affines, {"frame": frame_bgr})
 
     def close(self) -> None:
         """See `PoseSession.close`."""
@@ -81,9 +80,26 @@ class OnnxRuntimeSession:
     ) -> None:
         self.close()
 
-    def _call(self, engine: Any, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # noqa: ANN401
+    def _in_batches(
+        self, name: str, people: NDArray[Any], others: Mapping[str, NDArray[Any]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run the input `name` (N, ...) in batches that the artefact takes, each with the `others` beside it."""
+        # A name of its own: another thread may close the session while this one runs.
+        engine, batch = self._engine, self.manifest.batch
+        if engine is None:
+            raise InputError(f"{self._path}: this session is closed", cure="Open the file again.")
+        if batch.minimum <= len(people) <= batch.maximum:
+            return self._call(engine, {name: people, **others})
+        parts = [
+            self._call(engine, {name: _padded(people[start : start + batch.maximum], batch.minimum), **others})
+            for start in range(0, len(people), batch.maximum)
+        ]
+        keypoints, scores = (np.concatenate(arrays)[: len(people)] for arrays in zip(*parts, strict=True))
+        return keypoints, scores
+
+    def _call(self, engine: Any, feeds: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # noqa: ANN401
         try:
-            keypoints, scores = engine.run(("keypoints", "scores"), {"crops": crops})
+            keypoints, scores = engine.run(("keypoints", "scores"), feeds)
         except _engine_errors() as error:
             raise ModelFileError(
                 f"{self._path}: onnxruntime failed while running it: {_first_line(error)}", cure=_REEXPORT
@@ -174,9 +190,9 @@ def _tensors(arguments: list[Any]) -> list[TensorSpec]:
     ]
 
 
-def _padded(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    if len(crops) >= size:
-        return crops
-    padded = np.zeros((size, *crops.shape[1:]), np.uint8)
-    padded[: len(crops)] = crops
+def _padded(people: NDArray[Any], size: int) -> NDArray[Any]:
+    if len(people) >= size:
+        return people
+    padded = np.zeros((size, *people.shape[1:]), people.dtype)
+    padded[: len(people)] = people
     return padded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from amfac_edge.artefact import Manifest
 
-__all__ = ["PoseSession", "SessionSettings", "check_contract", "check_crops"]
+__all__ = [
+    "FrameSession",
+    "PoseSession",
+    "SessionSettings",
+    "check_contract",
+    "check_crops",
+    "check_frame",
+    "check_input_kind",
+]
 
 _BATCH_AXIS = 0
 
@@ -81,6 +89,29 @@ class PoseSession(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
+class FrameSession(PoseSession, Protocol):
+    """A session that can run both kinds of artefact: one that takes crops by `run`, one that takes frames by this."""
+
+    def run_frame(
+        self, frame_bgr: NDArray[np.uint8], affines: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Joints of N people of one frame; N is 1 or more and need not fit the artefact's batch.
+
+        Args:
+            frame_bgr: (Hf, Wf, 3) uint8 BGR, C-contiguous.
+            affines: (N, 2, 3) float32, crop pixels to frame pixels, as `keypoints.crop_affines` makes them.
+
+        Returns:
+            Keypoints (N, K, 2) float32, x and y in frame pixels (integers are pixel centres).
+            Scores (N, K) float32 in 0..1.
+
+        Raises:
+            InputError: arrays of another shape or dtype, an artefact that takes crops, or the session is closed.
+        """
+        ...
+
+
 def check_crops(crops: NDArray[np.uint8], height: int, width: int) -> None:
     """Check the argument of `PoseSession.run`.
 
@@ -100,6 +131,42 @@ def check_crops(crops: NDArray[np.uint8], height: int, width: int) -> None:
         )
 
 
+def check_frame(frame_bgr: NDArray[np.uint8], affines: NDArray[np.float32]) -> None:
+    """Check the arguments of `FrameSession.run_frame`.
+
+    Raises:
+        InputError: another shape, dtype or layout.
+    """
+    if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3 or not frame_bgr.size:  # noqa: PLR2004
+        raise InputError(
+            f"the frame is {frame_bgr.dtype} {frame_bgr.shape}", cure="Give uint8 of shape (height, width, 3), BGR."
+        )
+    if affines.dtype != np.float32 or affines.shape[1:] != (2, 3) or not len(affines):
+        raise InputError(
+            f"the affines are {affines.dtype} {affines.shape}",
+            cure="Give float32 of shape (N, 2, 3), N at least 1: keypoints.crop_affines(...).astype(np.float32).",
+        )
+
+
+def check_input_kind(path: Path, manifest: Manifest, kind: str) -> None:
+    """Check that the artefact takes what it is about to be given.
+
+    Args:
+        path: of the artefact.
+        manifest: its own.
+        kind: "crops" or "frame".
+
+    Raises:
+        InputError: it takes the other one.
+    """
+    if manifest.input_kind != kind:
+        ways = {"crops": "run(crops)", "frame": "run_frame(frame, affines)"}
+        raise InputError(
+            f"{path}: it takes {ways[manifest.input_kind]} and was given {'a frame' if kind == 'frame' else kind}",
+            cure=f"Call {ways[manifest.input_kind]}, or export it again with --input {kind}.",
+        )
+
+
 def check_contract(path: Path, manifest: Manifest, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
     """Check that the engine's tensors are what the manifest promises and what `PoseSession.run` needs.
 
@@ -108,15 +175,22 @@ def check_contract(path: Path, manifest: Manifest, inputs: Sequence[TensorSpec],
     """
     if isinstance(manifest.model, DetectorFacts):
         raise not_a_pose_network(str(path))
-    if manifest.input_kind != "crops":
+    if manifest.input_kind not in {"crops", "frame"}:
         raise ModelFileError(
             f'{path}: its input is of the kind "{manifest.input_kind}"; poses need an artefact that takes crops',
-            cure="Run the artefact that amfac-export writes without --raw-logits and without --input frame.",
+            cure="Run the artefact that amfac-export writes beside the raw twin of --raw-logits.",
         )
     crop, joints = manifest.recipe.crop, len(skeleton(manifest.recipe.skeleton).joints)
     batch = manifest.batch.minimum if manifest.batch.is_fixed else "N"
     wanted = (
-        TensorSpec("crops", "uint8", (batch, crop.height, crop.width, 3)),
+        *(
+            (TensorSpec("crops", "uint8", (batch, crop.height, crop.width, 3)),)
+            if manifest.input_kind == "crops"
+            else (
+                TensorSpec("frame", "uint8", ("frame_height", "frame_width", 3)),
+                TensorSpec("affines", "float32", (batch, 2, 3)),
+            )
+        ),
         TensorSpec("keypoints", "float32", (batch, joints, 2)),
         TensorSpec("scores", "float32", (batch, joints)),
     )

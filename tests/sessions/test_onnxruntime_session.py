@@ -159,13 +159,29 @@ def test_metadata_without_a_whole_recipe_are_refused(markers: ModuleType, tmp_pa
         open_session(artefact)
 
 
-@pytest.mark.parametrize("kind", ["raw", "frame"])
-def test_another_kind_of_input_is_refused(markers: ModuleType, tmp_path: Path, kind: str) -> None:
+def test_another_kind_of_input_is_refused(markers: ModuleType, tmp_path: Path) -> None:
     artefact = markers.write_artefact(tmp_path / "m.onnx")
     manifest = manifest_path(artefact)
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"input_kind": kind}))
-    with pytest.raises(ModelFileError, match=rf'of the kind "{kind}".*\n.*without --raw-logits'):
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"input_kind": "raw"}))
+    with pytest.raises(ModelFileError, match=r'of the kind "raw".*\n.*beside the raw twin of --raw-logits'):
         open_session(artefact)
+
+
+def test_crops_under_a_frames_manifest_are_refused(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx")
+    manifest = manifest_path(artefact)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"input_kind": "frame"}))
+    with pytest.raises(ModelFileError, match=r"frame is missing.*affines is missing.*crops is not known"):
+        open_session(artefact)
+
+
+def test_a_frame_for_an_artefact_of_crops_is_refused(markers: ModuleType, tmp_path: Path) -> None:
+    frame, affines = np.zeros((9, 9, 3), np.uint8), np.zeros((1, 2, 3), np.float32)
+    with (
+        onnxruntime_session.OnnxRuntimeSession(markers.write_artefact(tmp_path / "m.onnx")) as session,
+        pytest.raises(InputError, match=r"m\.onnx: it takes run\(crops\) and was given a frame"),
+    ):
+        session.run_frame(frame, affines)
 
 
 def test_tensors_that_differ_from_the_manifest_are_named(markers: ModuleType, tmp_path: Path) -> None:
