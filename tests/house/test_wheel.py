@@ -52,7 +52,7 @@ def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFi
 def test_contents_are_the_package_and_the_declared_files(
     wheel: zipfile.ZipFile, tree: Path, sources: list[Path]
 ) -> None:
-    package = {str(path.relative_to(tree)) for path in sources} | {"amfac_edge/py.typed"}
+    package = {str(path.relative_to(tree)) for path in sources} | {"amfac_edge/py.typed", "amfac_edge/sessions/warp.cu"}
     declared = {
         f"amfac_edge/_declared/{folder}/{path.name}"
         for folder, pattern in DECLARED.items()
