@@ -66,3 +66,11 @@ def test_a_single_pixel_is_a_frame() -> None:
 def test_other_frames_are_refused_by_dtype_and_shape(frame: object, message: str) -> None:
     with pytest.raises(FrameError, match=message):
         checked_frame(frame)
+
+
+def test_a_fourth_channel_may_stay_where_it_is() -> None:
+    four = np.dstack([PICTURE, PICTURE[..., :1]])
+    assert checked_frame(four, fourth_channel=True) is four
+    assert checked_frame(four).shape == PICTURE.shape
+    assert checked_frame(PICTURE, fourth_channel=True) is PICTURE
+    assert checked_frame(PICTURE[..., 0], fourth_channel=True).shape == PICTURE.shape

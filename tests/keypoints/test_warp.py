@@ -107,3 +107,13 @@ def test_without_opencv_the_message_names_the_extra(monkeypatch: pytest.MonkeyPa
         MissingExtraError, match=r'cutting crops needs .*opencv-python.*\n.*pip install "amfac-edge\[cpu\]"'
     ):
         crop(FRAME, np.eye(2, 3))
+
+
+@pytest.mark.parametrize("turn", [None, 0.7])
+def test_of_four_channels_the_last_is_left_out(turn: float | None) -> None:
+    four = np.concatenate([FRAME, np.full((120, 160, 1), 200, np.uint8)], axis=2)
+    affines = crop_affines(np.array([[10.0, 5, 90, 110], [-40, -30, 60, 60]]), CropRule(HEIGHT, WIDTH), turn)
+    found, expected = (np.full((2, HEIGHT, WIDTH, 3), 77, np.uint8) for _ in range(2))
+    warp_crops(four, affines, found)
+    warp_crops(FRAME, affines, expected)
+    np.testing.assert_array_equal(found, expected)

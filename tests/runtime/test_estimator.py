@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import time
@@ -62,6 +63,22 @@ def test_a_scaled_box_scales_the_joints(markers: ModuleType, tmp_path: Path) -> 
     with PoseEstimator(markers.write_artefact(tmp_path / "m.onnx")) as estimator:
         poses = estimator(large, box)
     np.testing.assert_allclose(poses.keypoints, joints * 3 + 1, atol=1e-3)
+
+
+def test_frames_of_every_layout_give_the_same(markers: ModuleType, tmp_path: Path) -> None:
+    frame, boxes, joints = _scene(markers, 2)
+    four = np.dstack([frame, np.full(frame.shape[:2], 99, np.uint8)])
+    four.flags.writeable = False
+    with PoseEstimator(markers.write_artefact(tmp_path / "m.onnx")) as estimator:
+        for other in (four, np.asfortranarray(frame), np.repeat(frame, 2, axis=1)[:, ::2], four[..., :3]):
+            np.testing.assert_allclose(estimator(other, boxes).keypoints, joints, atol=1e-4)
+
+
+def test_a_session_that_takes_no_frames_is_refused(markers: ModuleType, tmp_path: Path) -> None:
+    session = _NeverRuns(markers.write_artefact(tmp_path / "m.onnx"))
+    session.manifest = dataclasses.replace(session.manifest, input_kind="frame")
+    with pytest.raises(ModelFileError, match=r"marker-64x48: it takes whole frames, and the session of .* doesn't"):
+        PoseEstimator.over(session)
 
 
 def test_a_crowd_goes_through_in_rounds(markers: ModuleType, tmp_path: Path) -> None:
