@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Judgement", "Trial", "read_trial", "trial_bytes"]
+__all__ = ["Judgement", "Trial", "crops_in_a_frame", "read_trial", "trial_bytes"]
 
 _SIZE_LIMIT = 256 << 20
 _ARRAYS = {"crops": ("u1", 4), "keypoints": ("f4", 3), "scores": ("f4", 2), "clear": ("b1", 2), "allowed": ("f8", 1)}
@@ -101,6 +101,41 @@ class Trial:
             shift_px=(middle, most, float(distance.max())),
             score_error=float(np.abs(scores - self.scores).max()),
         )
+
+
+def crops_in_a_frame(
+    crops: NDArray[np.uint8], smallest: tuple[int, int] = (1, 1), largest: tuple[int, int] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Crops side by side in a frame, for a network that takes frames, and where they lie in it.
+
+    Args:
+        crops: (N,H,W,3) uint8.
+        smallest: height and width that the frame has at least; black fills it up.
+        largest: height and width that it has at most; None puts all crops one below the other.
+
+    Returns:
+        The frame, and affines (N,2,3) float32 that cut the crops out of it again, pixel by pixel.
+
+    Raises:
+        ModelFileError: so many crops of that size don't fit.
+    """
+    count, height, width, channels = crops.shape
+    rows = min(count, max(largest[0] // height, 1)) if largest else count
+    columns = -(-count // rows)
+    sides = max(rows * height, smallest[0]), max(columns * width, smallest[1])
+    if largest and (sides[0] > largest[0] or sides[1] > largest[1]):
+        raise ModelFileError(
+            f"{count} crops of {height}x{width} don't fit into a frame of {largest[0]}x{largest[1]}",
+            cure="Build with a smaller batch.",
+        )
+    frame = np.zeros((*sides, channels), np.uint8)
+    affines = np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1))
+    for place, crop in enumerate(crops):
+        column, row = divmod(place, rows)
+        left, top = column * width, row * height
+        frame[top : top + height, left : left + width] = crop
+        affines[place, :, 2] = left, top
+    return frame, affines
 
 
 def trial_bytes(trial: Trial) -> bytes:

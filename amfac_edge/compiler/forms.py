@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amfac_edge.artefact import FP16, TENSORRT, DetectorFacts, manifest_path, read_manifest, takes_both_forms
-from amfac_edge.artefact.trial import read_trial
+from amfac_edge.artefact.trial import crops_in_a_frame, read_trial
 from amfac_edge.compiler.layers import layers_path
-from amfac_edge.compiler.plans import BuiltPlan, plan_from_artefact, plan_name, write_plan
+from amfac_edge.compiler.plans import BuiltPlan, plan_from_artefact, plan_name, profile_of, write_plan
 from amfac_edge.errors import GateError, MachineError, ModelFileError
 from amfac_edge.files import refuse_overwriting, writable_folder
 from amfac_edge.sessions.host import this_host
@@ -168,17 +168,21 @@ def _tried(attempts: Sequence[_Attempt], trial: Trial, say: Callable[[str], None
 
 def _outcome(one: _Attempt, trial: Trial, program: Path) -> _Attempt:
     manifest = one.plan.manifest
-    size = manifest.batch.optimum
-    run = functools.partial(
-        run_with_trtexec, program, one.plan.path, manifest.inputs[0].name, dynamic=not manifest.batch.is_fixed
-    )
-    count = len(trial.crops)
+    size, count = manifest.batch.optimum, len(trial.crops)
+    run = functools.partial(run_with_trtexec, program, one.plan.path, dynamic=profile_of(manifest))
     # The last call is filled up with the last crop; only the first one is timed.
     chunks = [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, count, size)]
-    runs = [run(values=trial.crops[chunk], duration_s=0.0 if number else 3.0) for number, chunk in enumerate(chunks)]
-    keypoints, scores = (
-        np.concatenate([_output(each, manifest.outputs[index].name) for each in runs])[:count] for index in (0, 1)
-    )
+    runs: list[TrtexecRun] = []
+    found, sure = [], []
+    for chunk in chunks:
+        inputs, origins = _inputs(manifest, trial.crops[chunk])
+        runs.append(run(inputs, duration_s=0.0 if runs else 3.0))
+        keypoints = _output(runs[-1], manifest.outputs[0].name)
+        if origins is not None and keypoints.shape[0] == len(origins):
+            keypoints = keypoints - origins
+        found.append(keypoints)
+        sure.append(_output(runs[-1], manifest.outputs[1].name))
+    keypoints, scores = np.concatenate(found)[:count], np.concatenate(sure)[:count]
     if keypoints.shape != trial.keypoints.shape or scores.shape != trial.scores.shape:
         raise MachineError(
             f"trtexec gave {manifest.outputs[0].name} {keypoints.shape} for {trial.keypoints.shape}",
@@ -187,6 +191,16 @@ def _outcome(one: _Attempt, trial: Trial, program: Path) -> _Attempt:
     return dataclasses.replace(
         one, judgement=trial.judge(keypoints, scores), compute_ms=statistics.median(runs[0].compute_ms)
     )
+
+
+def _inputs(manifest: Manifest, crops: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32] | None]:
+    """What the plan takes for crops (N,H,W,3); and for one of frames, where each of them begins in it (N,1,2)."""
+    names = [tensor.name for tensor in manifest.inputs]
+    if manifest.input_kind != "frame":
+        return {names[0]: crops}, None
+    least, _, most = profile_of(manifest)[names[0]]
+    frame, affines = crops_in_a_frame(crops, (least[0], least[1]), (most[0], most[1]))
+    return dict(zip(names, (frame, affines), strict=True)), affines[:, None, :, 2]
 
 
 def _output(run: TrtexecRun, name: str) -> NDArray[np.float32]:

@@ -9,12 +9,13 @@ recorded beside it: a crop that differs by one level in a few pixels may decide 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from amfac_edge.artefact.trial import crops_in_a_frame
 from amfac_edge.errors import GateError
 from amfac_edge.graph.frame import SAMPLED_CROPS
 from amfac_edge.graph.onnx_values import shape_of
@@ -143,19 +144,9 @@ def check_sampling(sampling: Sampling, *, name: str) -> None:
         )
 
 
-def montage(crops: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Crops one below the other as a frame, and the affines that cut them out again pixel by pixel.
-
-    Args:
-        crops: (N,H,W,3) uint8.
-
-    Returns:
-        The frame (N·H,W,3) and the affines (N,2,3).
-    """
-    count, height, width, channels = crops.shape
-    affines = np.tile(np.eye(2, 3), (count, 1, 1))
-    affines[:, 1, 2] = np.arange(count) * height
-    return crops.reshape(count * height, width, channels), affines
+def montage(crops: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """See `crops_in_a_frame`: one below the other."""
+    return crops_in_a_frame(crops)
 
 
 def _scene(recipe: Recipe, height: int, width: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

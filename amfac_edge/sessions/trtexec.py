@@ -20,6 +20,8 @@ from amfac_edge.errors import MachineError
 from amfac_edge.files import file_bytes, json_value
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from numpy.typing import NDArray
 
 __all__ = ["TrtexecRun", "find_trtexec", "run_with_trtexec"]
@@ -52,30 +54,36 @@ def find_trtexec() -> Path | None:
 
 
 def run_with_trtexec(
-    program: Path, plan: Path, name: str, values: NDArray[np.uint8], *, dynamic: bool, duration_s: float = 3.0
+    program: Path,
+    plan: Path,
+    inputs: Mapping[str, NDArray[np.generic]],
+    *,
+    dynamic: Collection[str],
+    duration_s: float = 3.0,
 ) -> TrtexecRun:
-    """Run `plan` on one input again and again.
+    """Run `plan` on the same inputs again and again.
 
     Args:
         program: trtexec.
         plan: of TensorRT proper, made on this machine.
-        name: of the input.
-        values: (N,...) uint8, within the plan's profile.
-        dynamic: whether the plan has a profile, so that trtexec must be told the shape.
+        inputs: arrays by name, within the plan's profile.
+        dynamic: names of those that the profile is for, whose shapes trtexec must be told.
         duration_s: how long, at least; 0 for a single inference.
 
     Raises:
         MachineError: it failed, or took longer than three minutes; what it said last.
     """
     with tempfile.TemporaryDirectory(prefix="amfac-trtexec-") as folder:
-        source, outputs, times = (Path(folder) / part for part in ("input.bin", "outputs.json", "times.json"))
-        source.write_bytes(np.ascontiguousarray(values).tobytes())
-        shape = "x".join(str(side) for side in values.shape)
+        outputs, times = (Path(folder) / part for part in ("outputs.json", "times.json"))
+        sources = {name: Path(folder) / f"{name}.bin" for name in inputs}
+        for name, values in inputs.items():
+            sources[name].write_bytes(np.ascontiguousarray(values).tobytes())
+        shapes = [f"{name}:{'x'.join(map(str, values.shape))}" for name, values in inputs.items() if name in dynamic]
         command = [
             str(program),
             f"--loadEngine={plan}",
-            f"--loadInputs={name}:{source}",
-            *([f"--shapes={name}:{shape}"] if dynamic else []),
+            "--loadInputs=" + ",".join(f"{name}:{source}" for name, source in sources.items()),
+            *(["--shapes=" + ",".join(shapes)] if shapes else []),
             f"--exportOutput={outputs}",
             f"--exportTimes={times}",
             *(["--warmUp=500", f"--duration={duration_s:g}"] if duration_s else ["--warmUp=0", "--duration=0"]),

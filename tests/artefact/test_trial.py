@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from amfac_edge.artefact.trial import Trial, read_trial, trial_bytes
+from amfac_edge.artefact.trial import Trial, crops_in_a_frame, read_trial, trial_bytes
 from amfac_edge.errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -91,3 +91,25 @@ def test_damaged_ones_are_refused(trial: Trial, tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ModelFileError, match=r"trial\.npz: not the trial of a kit"):
             read_trial(path)
+
+
+@pytest.mark.parametrize(
+    ("largest", "sides"), [(None, (80, 6)), ((80, 6), (80, 6)), ((79, 12), (72, 12)), ((30, 24), (24, 24))]
+)
+def test_crops_lie_in_a_frame_where_the_affines_say(
+    trial: Trial, largest: tuple[int, int] | None, sides: tuple[int, int]
+) -> None:
+    frame, affines = crops_in_a_frame(trial.crops, largest=largest)
+    assert frame.shape == (*sides, 3)
+    np.testing.assert_array_equal(affines[:, :, :2], np.tile(np.eye(2), (N, 1, 1)))
+    for crop, (left, top) in zip(trial.crops, affines[:, :, 2].astype(int), strict=True):
+        np.testing.assert_array_equal(frame[top : top + 8, left : left + 6], crop)
+
+
+def test_a_small_frame_is_filled_up_and_a_full_one_said(trial: Trial) -> None:
+    frame, _ = crops_in_a_frame(trial.crops[:1], smallest=(64, 64))
+    assert frame.shape == (64, 64, 3)
+    assert not frame[8:].any()
+    assert not frame[:, 6:].any()
+    with pytest.raises(ModelFileError, match=r"10 crops of 8x6 don't fit into a frame of 30x20"):
+        crops_in_a_frame(trial.crops, largest=(30, 20))

@@ -26,14 +26,17 @@ def main() -> int:
         sys.stdout.write("[E] Error[1]: Serialization assertion plan->header.magicTag == kPLAN_MAGIC_TAG failed.\n")
         return 1
     session = onnxruntime.InferenceSession(content[64:], providers=["CPUExecutionProvider"])
-    (source,) = session.get_inputs()
-    name, _, path = given["loadInputs"].partition(":")
-    assert name == source.name
-    shape = source.shape
-    if "shapes" in given:
-        shape = [int(side) for side in given["shapes"].partition(":")[2].split("x")]
-    values = np.fromfile(path, np.uint8).reshape(shape)
-    results = session.run(None, {name: values})
+    files = dict(pair.split(":", 1) for pair in given["loadInputs"].split(","))
+    shapes = dict(pair.split(":") for pair in given["shapes"].split(",")) if "shapes" in given else {}
+    sources = {source.name: source for source in session.get_inputs()}
+    assert files.keys() == sources.keys()
+    assert shapes.keys() == {name for name, source in sources.items() if any(isinstance(s, str) for s in source.shape)}
+    feeds = {}
+    for name, source in sources.items():
+        shape = [int(side) for side in shapes[name].split("x")] if name in shapes else source.shape
+        dtype = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[source.type]
+        feeds[name] = np.fromfile(files[name], dtype).reshape(shape)
+    results = session.run(None, feeds)
     if os.environ.get("PRETEND_WRONG", "never") in plan.name:
         results[0] = results[0] + 7
     # Like the stream that NVIDIA's program writes them with: six digits.

@@ -50,12 +50,12 @@ def plan_of(tmp_path: Path, markers: ModuleType, batch: str) -> Path:
 @pytest.mark.parametrize("batch", ["1-4", "3"])
 def test_joints_come_back(program: Path, tmp_path: Path, markers: ModuleType, crops: np.ndarray, batch: str) -> None:
     plan = plan_of(tmp_path, markers, batch)
-    found = run_with_trtexec(program, plan, "crops", crops, dynamic="-" in batch)
+    found = run_with_trtexec(program, plan, {"crops": crops}, dynamic=["crops"] if "-" in batch else [])
     expected = [markers.spread_places(seed) for seed in range(3)]
     np.testing.assert_allclose(found.outputs["keypoints"], expected, atol=0.5)
     assert found.outputs["scores"].shape == (3, markers.JOINTS)
     assert found.compute_ms == (1.0,) * 50
-    once = run_with_trtexec(program, plan, "crops", crops, dynamic="-" in batch, duration_s=0)
+    once = run_with_trtexec(program, plan, {"crops": crops}, dynamic=["crops"] if "-" in batch else [], duration_s=0)
     assert len(once.compute_ms) == 1
 
 
@@ -63,7 +63,7 @@ def test_what_trtexec_says_is_the_reason(program: Path, tmp_path: Path, crops: n
     plan = tmp_path / "no.plan"
     plan.write_bytes(b"something else")
     with pytest.raises(MachineError, match=r"exit code 1: \[E\] .*magicTag"):
-        run_with_trtexec(program, plan, "crops", crops, dynamic=True)
+        run_with_trtexec(program, plan, {"crops": crops}, dynamic=["crops"])
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_what_trtexec_says_is_the_reason(program: Path, tmp_path: Path, crops: n
 )
 def test_what_it_leaves_is_read_with_care(tmp_path: Path, crops: np.ndarray, script: str, message: str) -> None:
     with pytest.raises(MachineError, match=message):
-        run_with_trtexec(says(tmp_path, script), tmp_path / "a.plan", "crops", crops, dynamic=True)
+        run_with_trtexec(says(tmp_path, script), tmp_path / "a.plan", {"crops": crops}, dynamic=["crops"])
 
 
 def test_one_that_hangs_is_ended(tmp_path: Path, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trtexec, "_SECONDS", 0.2)
     with pytest.raises(MachineError, match=r"no end after 0\.2 s"):
-        run_with_trtexec(says(tmp_path, "exec sleep 60"), tmp_path / "a.plan", "crops", crops, dynamic=True)
+        run_with_trtexec(says(tmp_path, "exec sleep 60"), tmp_path / "a.plan", {"crops": crops}, dynamic=["crops"])
 
 
 def test_it_is_found_on_the_path_or_where_jetpack_has_it(
