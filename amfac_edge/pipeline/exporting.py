@@ -174,8 +174,7 @@ class _Description:
     def beside(self) -> dict[str, bytes]:
         """See `Exported.beside`."""
         prepared = self.prepared
-        # A trial is crops, which a plan that takes frames doesn't.
-        files = {} if prepared.form.input_kind == FRAME else {TRIAL_FILE: trial_bytes(prepared.trial)}
+        files = {TRIAL_FILE: trial_bytes(prepared.trial)}
         both = any(takes_both_forms(stack.tensorrt) for stack in self.target.stacks)
         if both and prepared.full is not None and prepared.full_parity is not None:
             manifest = self._manifest(prepared.full, FP32, prepared.form.input_kind, prepared.full_parity)
