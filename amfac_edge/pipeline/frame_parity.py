@@ -145,7 +145,7 @@ def check_sampling(sampling: Sampling, *, name: str) -> None:
 
 
 def montage(crops: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """See `crops_in_a_frame`: one below the other."""
+    """Crops (N,H,W,3) one below the other in a frame (N·H,W,3), and affines (N,2,3); see `crops_in_a_frame`."""
     return crops_in_a_frame(crops)
 
 

@@ -124,7 +124,8 @@ def _members(
     package = Path(amfac_edge.__file__).parent
     sources = [package / "__init__.py", *(package / "cli" / name for name in _LEAN_COMMANDS)]
     for room in LEAN_ROOMS:
-        sources += [package / room] if room.endswith(".py") else (package / room).rglob("*.py")
+        folder = package / room
+        sources += [folder] if room.endswith(".py") else [*folder.rglob("*.py"), *folder.rglob("*.cu")]
     for source in sorted(sources):
         yield f"amfac_edge/{source.relative_to(package).as_posix()}", source.read_bytes()
     for room in ("engines", "export"):
