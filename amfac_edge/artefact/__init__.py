@@ -24,7 +24,7 @@ from amfac_edge.artefact.manifest import (
 )
 from amfac_edge.artefact.plan_facts import RTX, TENSORRT, PlanFacts, ProfileRange
 from amfac_edge.artefact.plan_header import PlanHeader, plan_header_of, read_plan_header
-from amfac_edge.artefact.precision import FP16, FP32, OPSETS, TENSORRT_8_OPSET, chosen_precision, takes_both_forms
+from amfac_edge.artefact.precision import FP16, FP32, INT8, OPSETS, TENSORRT_8_OPSET, chosen_precision, takes_both_forms
 from amfac_edge.artefact.preflight import preflight
 from amfac_edge.artefact.verdict import ONNXRUNTIME, Check, Host, HostGpu, Outcome, Verdict
 
@@ -33,6 +33,7 @@ __all__ = [
     "FP16",
     "FP32",
     "IMAGES_INPUT",
+    "INT8",
     "ONNXRUNTIME",
     "OPSETS",
     "PERSON_SCORES_OUTPUT",

@@ -9,9 +9,9 @@ from amfac_edge.errors import InputError
 if TYPE_CHECKING:
     from amfac_edge.declared.target import Target
 
-__all__ = ["FP16", "FP32", "OPSETS", "TENSORRT_8_OPSET", "chosen_precision", "takes_both_forms"]
+__all__ = ["FP16", "FP32", "INT8", "OPSETS", "TENSORRT_8_OPSET", "chosen_precision", "takes_both_forms"]
 
-FP32, FP16 = "fp32", "fp16"
+FP32, FP16, INT8 = "fp32", "fp16", "int8"
 # TensorRT 10 and later read opset 19; 8.6 reads 17 at most. Not 20: its GridSample is read wrongly by older parsers.
 TENSORRT_8_OPSET = 17
 OPSETS = (19, TENSORRT_8_OPSET)
@@ -24,10 +24,10 @@ def chosen_precision(asked: str | None, target: Target) -> str:
         InputError: one that this version can't write, or that gives nothing on this target.
     """
     precision = asked or target.default_precision
-    if precision not in (FP32, FP16):
+    if precision not in (FP32, FP16, INT8):
         raise InputError(
-            f"precision {precision} is not in this version, which writes FP32 and FP16 graphs",
-            cure="Give --precision fp16 or fp32, or leave it out.",
+            f"precision {precision} is not in this version, which writes FP32, FP16 and INT8 graphs",
+            cure="Give --precision fp16, fp32 or int8, or leave it out.",
         )
     if precision == FP16 and target.kind == "cpu":
         raise InputError(

@@ -24,6 +24,7 @@ from amfac_edge.cli.export_detector import (
     letterboxed,
 )
 from amfac_edge.cli.export_engines import add_board_options, board_of, engine_as_json, engine_lines
+from amfac_edge.cli.export_int8 import add_int8_options, int8_lines, int8_request
 from amfac_edge.errors import FrameError, InputError
 from amfac_edge.keypoints import crop_affines, warp_crops
 from amfac_edge.machine.this_machine import targets_for
@@ -72,7 +73,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--precision",
         choices=("fp32", "fp16", "int8", "auto"),
-        help="fp32 or fp16 (default: fp32 for cpu, fp16 for GPUs)",
+        help="default: fp32 for cpu, fp16 for GPUs; int8 needs --calib",
     )
     parser.add_argument(
         "--batch",
@@ -99,6 +100,7 @@ def _parser() -> CommandParser:
         "--one-plan", action="store_true", help="TensorRT-RTX: one plan for all the cards of --target, not one each"
     )
     add_detector_options(parser)
+    add_int8_options(parser)
     add_build_options(parser)
     add_board_options(parser)
     return parser
@@ -128,6 +130,8 @@ def _export(arguments: argparse.Namespace) -> int:
         opset=arguments.opset,
         raw_logits=arguments.raw_logits,
         input_kind=arguments.input_kind,
+        int8=int8_request(arguments, is_detector=detector),
+        say=lambda line: _say(f"      {line}"),
     )
     gpus = sum(target.kind != "cpu" for target in targets)
     steps = Steps(1 + stage_count(targets, request) + gpus)
@@ -253,6 +257,8 @@ def _report(exported: Exported, target: Target, engine: Engine | None) -> None:
         _say(f"  not simplified: {exported.simplification.reason}")
     is_detector = isinstance(manifest.model, DetectorFacts)
     _say(detector_parity(manifest.parity) if is_detector else _parity(manifest.parity))
+    for line in int8_lines(manifest.extra["int8"]) if "int8" in manifest.extra else ():
+        _say(line)
     if "sampling" in manifest.parity:
         _say(_sampling(manifest.parity["sampling"]))
     if manifest.trained is False:

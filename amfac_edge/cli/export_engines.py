@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amfac_edge.artefact import FP16, RTX, TENSORRT_8_OPSET, manifest_path
+from amfac_edge.artefact import FP32, RTX, TENSORRT_8_OPSET, manifest_path
 from amfac_edge.compiler import profile_of
 from amfac_edge.errors import InputError
 from amfac_edge.serving import Board, check_board
@@ -117,7 +117,7 @@ def _kit_lines(exported: Exported, target: Target, engine: Engine) -> Iterator[s
 def _trtexec_options(manifest: Manifest) -> str:
     """Precision and optimisation profile in trtexec's words."""
     half = ""
-    if manifest.precision == FP16:
+    if manifest.precision != FP32:
         half = " --fp16" if manifest.extra["opset"] <= TENSORRT_8_OPSET else " --stronglyTyped"
     shapes = profile_of(manifest)
     return half + "".join(

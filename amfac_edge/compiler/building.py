@@ -42,6 +42,7 @@ class BuildRequest:
         engine_name: that the plan shall give.
         profile: smallest, tuned and largest shape of each input with a dynamic batch; empty for a fixed batch.
         half: whether the plan computes in float16, for a network without strong types, which has to be told.
+        int8: whether the graph has Q/DQ, for the same.
         typed: strong types where the library has them; False is for TensorRT proper before 11, which then chooses.
         workspace_mib: limit of the builder's scratch memory; None for the library's own.
         tactic_dram_mib: limit of the memory that a tactic may take; None for the library's own.
@@ -55,6 +56,7 @@ class BuildRequest:
     engine_name: str
     profile: Mapping[str, tuple[tuple[int, ...], ...]]
     half: bool = False
+    int8: bool = False
     typed: bool = True
     workspace_mib: int | None = None
     tactic_dram_mib: int | None = None
@@ -195,6 +197,8 @@ class _Build:
         config.clear_flag(trt.BuilderFlag.TF32)
         if request.half and not self.strongly_typed:
             config.set_flag(trt.BuilderFlag.FP16)
+        if request.int8 and not self.strongly_typed:
+            config.set_flag(trt.BuilderFlag.INT8)
         if request.flavour == RTX:
             self._name_cards(config)
         else:

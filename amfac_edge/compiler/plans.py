@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from amfac_edge.artefact import (
     FP16,
     FP32,
+    INT8,
     RTX,
     Manifest,
     PlanFacts,
@@ -119,6 +120,7 @@ def plan_from_artefact(
         engine_name=f"amfac/1 {manifest.name} {manifest.digests['artefact'][:_DIGEST_SHOWN]}",
         profile=profile_of(manifest),
         half=manifest.precision != FP32 or not typed,
+        int8=manifest.precision == INT8,
         typed=typed,
         workspace_mib=_workspace(options, targets, flavour),
         tactic_dram_mib=targets[0].builder.tactic_dram_mib if machine else None,

@@ -62,5 +62,6 @@ def load_calibration_set(name: str) -> CalibrationSet:
             generated=generated,
             table=path,
         )
-        table.rest()
+        if not generated:
+            table.rest()
     return found

@@ -61,7 +61,7 @@ class Budget:
 
 
 def budget_for(precision: str, recipe: Recipe, *, trained: bool | None = None) -> Budget:
-    """The budget of an artefact in "fp32" or "fp16".
+    """The budget of an artefact in "fp32", "fp16" or "int8".
 
     FP32: rounding alone; a coordinate is one of a few hundred float32 values, so half a hundredth of a bin tells
     rounding from another bin.
@@ -70,7 +70,12 @@ def budget_for(precision: str, recipe: Recipe, *, trained: bool | None = None) -
     networks came to 7e-4 of the spread and are held to 5e-3, and, ties being what they are in FP32, at most one joint
     in a hundred may move by more than a pixel. Untrained ones amplify what comes in and came to 1.2e-2; they are held
     to twice that, in logits and in ties: their joints mean nothing.
+
+    INT8: of an artefact beside its own quantised graph. The last bit of a pixel's normalisation may put a value on the
+    other side of a step of INT8, which is a few parts in a thousand of what it goes into.
     """
+    if precision == "int8":
+        return Budget(logits=5e-3, tie=2.5e-3, shift_px=1.0, moved_share=0.02)
     if precision != "fp16":
         return Budget(logits=LOGIT_BUDGET, tie=LOGIT_BUDGET, shift_px=0.005 / recipe.split_ratio, moved_share=0.0)
     if trained is False:
@@ -163,7 +168,7 @@ def compare(
     temperature, slope = (calibration.temperature, calibration.slope) if calibration else (recipe.temperature, 1.0)
     # Where rounding is allowed for, what the logits are off by is what the scores may be off by; twice that, since the
     # artefact rounds at other places than the raw graph.
-    apart = 2 * logit_error if budget.moved_share else budget.logits
+    apart = max(2 * logit_error, budget.tie) if budget.moved_share else budget.logits
     allowed = slope * apart * spread / (2 * temperature) + max(1.0, slope) * 1e-6
     shifts = np.nan_to_num(distance, nan=np.inf)
     # Without interpolation, which has no answer between infinities.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import (
     FP32,
+    INT8,
     OPSETS,
     BatchRange,
     Manifest,
@@ -21,6 +22,7 @@ from amfac_edge.artefact import (
 )
 from amfac_edge.artefact.trial import trial_bytes
 from amfac_edge.compiler.forms import FLAG_FORM_FILE, TRIAL_FILE
+from amfac_edge.errors import InputError
 from amfac_edge.files import writable_folder
 from amfac_edge.graph.costs import layer_costs
 from amfac_edge.graph.halving import half_facts
@@ -40,10 +42,12 @@ if TYPE_CHECKING:
     from amfac_edge.declared.target import Target
     from amfac_edge.graph.parity import Parity
     from amfac_edge.graph.simplifying import Simplification
+    from amfac_edge.pipeline.quantizing import Int8Request
     from amfac_edge.pipeline.sources import Source
 
 __all__ = ["STAGES", "ExportRequest", "Exported", "export_artefacts", "form_of", "stage_count"]
 
+_REFERENCE = "the network itself, FP32, without rewrites"
 STAGES = ("graph", "simplification", "parity", "files")
 
 
@@ -53,12 +57,14 @@ class ExportRequest:
 
     Attributes:
         out: folder for the artefacts.
-        precision: "fp32" or "fp16"; None for each target's own.
+        precision: "fp32", "fp16" or "int8"; None for each target's own.
         batch: persons in one call; None for the target's default.
         opset: 19, or 17 for TensorRT 8.6.
         raw_logits: also write the raw twin (`image` -> `simcc_x`, `simcc_y`).
         crops: real crops (N,H,W,3) uint8 BGR for the parity gate, besides the generated ones.
         input_kind: "crops"; or "frame": the graph takes whole frames and cuts the crops out itself.
+        int8: what INT8 is made from and may cost; needed for it.
+        say: called with a line of what takes long within a stage.
     """
 
     out: Path
@@ -68,6 +74,8 @@ class ExportRequest:
     raw_logits: bool = False
     crops: Sequence[NDArray[np.uint8]] = field(default_factory=list)
     input_kind: str = "crops"
+    int8: Int8Request | None = None
+    say: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ def export_artefacts(
     exported = []
     for target, form in zip(targets, forms, strict=True):
         if form not in prepared:
-            prepared[form] = prepare(source, form, request.crops, name=target.name, stage=stage)
+            prepared[form] = prepare(source, form, request.crops, name=target.name, stage=stage, say=request.say)
         exported.append(_export(source, target, request, prepared[form], stage))
     return exported
 
@@ -130,7 +138,22 @@ def form_of(target: Target, request: ExportRequest) -> Form:
     """
     batch = request.batch or BatchRange.parse(target.default_batch)
     precision = chosen_precision(request.precision, target)
-    return Form(batch, precision, request.opset, for_cpu=target.kind == "cpu", input_kind=request.input_kind)
+    int8 = request.int8 if precision == INT8 else None
+    if precision == INT8:
+        _check_int8(request)
+    for_cpu = target.kind == "cpu"
+    return Form(batch, precision, request.opset, for_cpu=for_cpu, input_kind=request.input_kind, int8=int8)
+
+
+def _check_int8(request: ExportRequest) -> None:
+    if request.int8 is None:
+        raise InputError(
+            "INT8 is calibrated with pictures of people, never with noise, and no set was named",
+            cure="--calib generated-people, or better a TOML of your own pictures: calib/README.md.",
+        )
+    if request.opset != OPSETS[0] or request.input_kind == FRAME:
+        what = "takes crops" if request.input_kind == FRAME else f"needs opset {OPSETS[0]}, for scales in float16"
+        raise InputError(f"INT8 {what} in this version", cure="Leave --input or --opset out, or take FP16.")
 
 
 def _export(
@@ -168,13 +191,16 @@ class _Description:
         prepared = self.prepared
         half = half_facts(prepared.half, model, layer_costs(model)) if prepared.half else {}
         rounded = ", every float16 result rounded" if half else ""
-        more = {"half": half} if half else {}
+        more: dict[str, object] = {"half": half} if half else {}
+        if prepared.int8:
+            more, rounded = {"int8": dict(prepared.int8)}, ", every float16 result rounded"
         return self._manifest(model, prepared.form.precision, input_kind, prepared.parity, rounded, more)
 
     def beside(self) -> dict[str, bytes]:
         """See `Exported.beside`."""
         prepared = self.prepared
-        files = {TRIAL_FILE: trial_bytes(prepared.trial)}
+        # One of INT8 would be judged by another graph's joints than its own.
+        files = {} if prepared.int8 else {TRIAL_FILE: trial_bytes(prepared.trial)}
         both = any(takes_both_forms(stack.tensorrt) for stack in self.target.stacks)
         if both and prepared.full is not None and prepared.full_parity is not None:
             manifest = self._manifest(prepared.full, FP32, prepared.form.input_kind, prepared.full_parity)
@@ -200,12 +226,12 @@ class _Description:
             model=source.recipe,
             inputs=tuple(map(tensor_spec, model.graph.input)),
             outputs=tuple(map(tensor_spec, model.graph.output)),
-            digests=source.digests,
+            digests={**source.digests, **_calibration_digest(prepared)},
             versions=tool_versions(),
             parity=parity.as_json()
             | ({"sampling": prepared.sampling.as_json()} if input_kind == FRAME and prepared.sampling else {})
             | {
-                "reference": "the network itself, FP32, without rewrites",
+                "reference": "its own quantised graph; `int8` has the network's" if prepared.int8 else _REFERENCE,
                 "engine": f"onnxruntime {version_of('onnxruntime')}, CPU{rounded}",
             },
             layers=layer_costs(model),
@@ -217,3 +243,7 @@ class _Description:
                 **(more or {}),
             },
         )
+
+
+def _calibration_digest(prepared: Prepared) -> dict[str, str]:
+    return {"calibration": prepared.int8["calibration"]["crops_sha256"]} if prepared.int8 else {}

@@ -6,12 +6,12 @@ Targets that take the same form share one `Prepared`.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfac_edge.artefact import FP16, FP32, BatchRange
+from amfac_edge.artefact import FP16, FP32, INT8, BatchRange
 from amfac_edge.graph.contract import crop_graph
 from amfac_edge.graph.exporting import IR_VERSION
 from amfac_edge.graph.frame import AFFINES_INPUT, FRAME_INPUT, frame_graph
@@ -22,11 +22,12 @@ from amfac_edge.graph.parity import Parity, budget_for, compare, generated_crops
 from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
 from amfac_edge.graph.simplifying import Simplification, simplified
 from amfac_edge.pipeline.frame_parity import Sampling, compare_sampling, montage
+from amfac_edge.pipeline.quantizing import Int8Request, quantised_graph
 from amfac_edge.pipeline.sources import in_batches
 from amfac_edge.sessions.raw_graph import RawGraph
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from onnx import ModelProto
@@ -48,10 +49,11 @@ class Form:
 
     Attributes:
         batch: persons in one call.
-        precision: "fp32" or "fp16".
+        precision: "fp32", "fp16" or "int8".
         opset: 19, or 17 for TensorRT 8.6.
         for_cpu: written as ONNX Runtime's CPU provider computes it fastest.
         input_kind: "crops", or "frame" to cut them out in the graph.
+        int8: what INT8 is made from; None for another precision.
     """
 
     batch: BatchRange
@@ -59,6 +61,7 @@ class Form:
     opset: int
     for_cpu: bool
     input_kind: str = "crops"
+    int8: Int8Request | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Prepared:
         full_parity: its own.
         trial: what a plan of it is tried with.
         sampling: how a frame graph cuts out its crops; None where it takes crops.
+        int8: the evidence of INT8's gate; empty in another precision.
     """
 
     form: Form
@@ -88,10 +92,17 @@ class Prepared:
     full_parity: Parity | None
     trial: Trial
     sampling: Sampling | None = None
+    int8: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(
-    source: Source, form: Form, crops: Sequence[NDArray[np.uint8]], *, name: str, stage: Callable[[str], None]
+    source: Source,
+    form: Form,
+    crops: Sequence[NDArray[np.uint8]],
+    *,
+    name: str,
+    stage: Callable[[str], None],
+    say: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
     """Make the graph of `source` in `form`, and compare it with the network.
 
@@ -101,6 +112,7 @@ def prepare(
         crops: real crops (H,W,3) uint8 BGR for the parity gate, besides the generated ones.
         name: of the target, for the lines.
         stage: called with a line at the start of each of the three steps.
+        say: called with a line of what takes long within one.
     """
     recipe = source.recipe
     stage(f"{name}: the graph of {recipe.name}, {form.precision.upper()}, batch {form.batch}")
@@ -112,6 +124,10 @@ def prepare(
         mean_as_pooling(raw)
     stage(f"{name}: simplifying with onnxsim, in a process of its own")
     raw, simplification = simplified(raw)
+    int8: Mapping[str, Any] = {}
+    if form.int8 is not None:
+        made = quantised_graph(source, raw, form.int8, half=not form.for_cpu, say=say)
+        raw, int8 = made.model, made.evidence
     half = halved(raw, normalised(pictures, recipe)) if form.precision == FP16 else None
     full_raw, raw = raw, half.model if half else raw
     stage(f"{name}: parity with the network itself")
@@ -130,6 +146,7 @@ def prepare(
         comparison.of(full_raw, full, FP32) if full else None,
         comparison.trial(form.precision),
         comparison.sampling(model, form.precision) if form.input_kind == FRAME else None,
+        int8,
     )
 
 
@@ -144,13 +161,14 @@ class _Comparison:
 
     def of(self, raw: ModelProto, model: ModelProto, precision: str) -> Parity:
         recipe, calibration = self._source.recipe, self._source.score_calibration
-        if precision == FP16:
+        if precision != FP32:
             # ONNX Runtime alone would compute it in float32 on this CPU.
             raw, model = rounded_twin(raw), rounded_twin(model)
         x, y = outputs_of(raw, self._images)
         keypoints, scores = outputs_of(model, self._pictures)
-        budget = self._budget(precision)
-        return compare(recipe, self._reference, (x, y), (keypoints, scores), calibration, budget)
+        # What INT8 costs its own gate has judged; what is left to see is that the artefact gives what its graph does.
+        reference = (x, y) if precision == INT8 else self._reference
+        return compare(recipe, reference, (x, y), (keypoints, scores), calibration, self._budget(precision))
 
     def trial(self, precision: str) -> Trial:
         recipe, calibration = self._source.recipe, self._source.score_calibration

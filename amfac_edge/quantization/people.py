@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Calibration", "calibration_people", "crops_of", "digest_of"]
 
 _SMALLEST_BOX = 32.0
+_SMALLEST_DRAWING = 160
 # Below this spread of its values a crop shows nothing: a black picture, a lens cap.
 _FLAT = 2.0
 
@@ -58,7 +59,7 @@ def calibration_people(declared: CalibrationSet, recipe: Recipe) -> Calibration:
     """
     wanted = declared.count + declared.held_out
     if declared.generated:
-        size = max(recipe.crop.height, recipe.crop.width)
+        size = max(recipe.crop.height, recipe.crop.width, _SMALLEST_DRAWING)
         # Some are drawn too small to be of use.
         everybody = generated_people(2 * wanted, declared.seed, skeleton=recipe.skeleton, height=size, width=size)
     else:

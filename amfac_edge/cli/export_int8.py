@@ -1,0 +1,77 @@
+"""The options of `amfac-export --precision int8`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from amfac_edge.artefact import INT8
+from amfac_edge.declared.calibration_set import load_calibration_set
+from amfac_edge.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+    from amfac_edge.pipeline.quantizing import Int8Request
+
+__all__ = ["add_int8_options", "int8_lines", "int8_request"]
+
+_METHODS = ("percentile", "minmax", "entropy")
+
+
+def add_int8_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the options that `int8_request` reads."""
+    add = parser.add_argument_group("--precision int8").add_argument
+    add("--calib", metavar="SET", help="name or TOML of the people that ranges come from, and that judge the result")
+    add(
+        "--calib-method", choices=_METHODS, default=_METHODS[0], help="how a range is taken (default: percentile 99.99)"
+    )
+    add("--max-ap-drop", type=float, default=0.5, metavar="X", help="points of AP that INT8 may cost (default: 0.5)")
+    add("--max-shift-px", type=float, metavar="PX", help="mean shift of joints that it may cost (longer side / 200)")
+    add("--keep", action="append", default=[], metavar="NODE", help="a node that stays in FP16; may be repeated")
+
+
+def int8_request(arguments: argparse.Namespace, *, is_detector: bool) -> Int8Request | None:
+    """What INT8 is made from; None where another precision was asked for.
+
+    Raises:
+        InputError: a detector, or a set without INT8.
+        DeclaredError: no such set, or a faulty one.
+    """
+    if arguments.precision != INT8:
+        if arguments.calib is not None:
+            raise InputError(
+                f"--calib {arguments.calib} is for INT8, and --precision is {arguments.precision or 'not given'}",
+                cure="Give --precision int8 as well, or leave --calib out.",
+            )
+        return None
+    if is_detector:
+        raise InputError(
+            f"{arguments.input}: this version writes detectors in FP32 and FP16", cure="Leave --precision int8 out."
+        )
+    if arguments.calib is None:
+        return None
+    from amfac_edge.pipeline.quantizing import Int8Request  # noqa: PLC0415 - loads torch
+
+    return Int8Request(
+        load_calibration_set(arguments.calib),
+        arguments.calib_method,
+        arguments.max_ap_drop,
+        arguments.max_shift_px,
+        tuple(arguments.keep),
+    )
+
+
+def int8_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
+    """What INT8's gate found, for people."""
+    full, made, budget = (evidence[key] for key in ("fp32", "int8", "budget"))
+    mean, _, most = made["shift_px_mean_p50_p99"]
+    yield (
+        f"  INT8: AP {full['ap']:.1f} -> {made['ap']:.1f} on held-out people (at most {budget['ap']:g} points less), "
+        f"joints move by {mean:.2f} px in the mean (at most {budget['shift_px']:.2f}), p99 {most:.1f}"
+    )
+    back = len(evidence["given_back"])
+    yield (
+        f"  {evidence['mac_share']:.0%} of the multiply-accumulates in INT8, {len(evidence['nodes'])} nodes; "
+        f"{back} given back to FP16"
+    )

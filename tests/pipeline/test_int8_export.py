@@ -1,0 +1,171 @@
+"""INT8 from a checkpoint: gated by held-out people before anything is written, typed, described, and refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+
+from amfac_edge.artefact import RTX, read_manifest
+from amfac_edge.cli.export import main
+from amfac_edge.compiler import has_builder
+from amfac_edge.declared.calibration_set import load_calibration_set
+from amfac_edge.declared.target import load_target
+from amfac_edge.errors import AmfacError, DeclaredError, GateError
+from amfac_edge.pipeline import ExportRequest, export_artefacts, quantizing, read_source
+from amfac_edge.pipeline.engines import Order, build_engine
+from amfac_edge.pipeline.quantizing import Int8Request
+from amfac_edge.sessions import open_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from amfac_edge.pipeline import Exported, Source
+
+SMALL = """
+schema = "amfac-calibration/1"
+title = "A few drawn people"
+count = 16
+held_out = 16
+seed = 3
+[source]
+generated = true
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture
+def source(tiny_checkpoint: Path) -> Source:
+    return read_source(tiny_checkpoint)
+
+
+def export(source: Source, out: Path, target: str, small: Path, **budget: Any) -> Exported:  # noqa: ANN401
+    wide: dict[str, Any] = {"max_ap_drop": 100.0, "max_shift_px": 100.0}
+    int8 = Int8Request(load_calibration_set(str(small)), **(wide | budget))
+    request = ExportRequest(out=out, precision="int8", int8=int8)
+    return export_artefacts(source, [load_target(target)], request, stage=lambda _: None)[0]
+
+
+def test_what_is_written_says_what_it_is(source: Source, tmp_path: Path, small: Path) -> None:
+    made = export(source, tmp_path, "rtx-4090", small)
+    assert made.path.name == "tiny.rtx-4090.int8.onnx"
+    manifest = read_manifest(made.path)
+    assert manifest.precision == "int8"
+    evidence = manifest.extra["int8"]
+    assert manifest.digests["calibration"] == evidence["calibration"]["crops_sha256"]
+    assert evidence["calibration"]["people"] == evidence["calibration"]["held_out"] == 16
+    assert evidence["mac_share"] > 0.6
+    assert evidence["given_back"] == []
+    assert evidence["fp32"]["identical"] == 1.0
+    operators = [node.op_type for node in onnx.load(made.path).graph.node]
+    # A pair for each tensor that goes in, and one DequantizeLinear for the weights of each node.
+    weights = operators.count("DequantizeLinear") - operators.count("QuantizeLinear")
+    assert weights == len(evidence["nodes"])
+    assert {layer.dtype for layer in manifest.layers if layer.op == "Conv"} == {"float16"}
+    # INT8 is judged by its own gate: a trial would hold it against another graph's joints.
+    assert "trial.npz" not in made.beside
+
+
+def test_it_runs_on_the_cpu(source: Source, tmp_path: Path, small: Path) -> None:
+    made = export(source, tmp_path, "cpu", small)
+    assert {layer.dtype for layer in made.manifest.layers if layer.op == "Conv"} == {"float32"}
+    with open_session(made.path) as session:
+        keypoints, scores = session.run(np.zeros((2, 64, 48, 3), np.uint8))
+    assert keypoints.shape == (2, 17, 2)
+    assert np.isfinite(scores).all()
+    again = export(source, tmp_path / "again", "cpu", small)
+    assert again.path.read_bytes() == made.path.read_bytes()
+
+
+@pytest.mark.skipif(not has_builder(RTX), reason="TensorRT-RTX is not installed: make rtx")
+def test_tensorrt_rtx_takes_the_graph(source: Source, tmp_path: Path, small: Path) -> None:
+    made = export(source, tmp_path, "rtx-4090", small)
+    cards = [load_target("rtx-3060"), load_target("rtx-4090")]
+    engine = build_engine(made.path, cards[1], Order(cards=cards, beside=made.beside))
+    assert engine.plan is not None
+    assert engine.plan.path.name == "tiny.rtx-3060+rtx-4090.int8.rtx.plan"
+    plan = engine.plan.manifest
+    assert plan.plan is not None
+    assert plan.plan.compute_capabilities == ("8.6", "8.9")
+    assert plan.digests["calibration"] == made.manifest.digests["calibration"]
+
+
+def test_over_the_budget_nodes_go_back_or_nothing_is_written(
+    source: Source, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = quantizing._Judge.of
+
+    def judged(judge: quantizing._Judge, model: onnx.ModelProto) -> quantizing.Judged:
+        pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
+        return quantizing.Judged(judge.reference.ap, (pairs / 10, 0.0, 0.0), honest(judge, model).identical)
+
+    monkeypatch.setattr(quantizing._Judge, "of", judged)
+    with pytest.raises(GateError, match=r"INT8 is over its budget with one node left"):
+        export(source, tmp_path / "none", "cpu", small, max_shift_px=0.05)
+    assert list((tmp_path / "none").iterdir()) == []
+    made = export(source, tmp_path / "some", "cpu", small, max_shift_px=0.5)
+    evidence = made.manifest.extra["int8"]
+    assert evidence["given_back"]
+    assert evidence["int8"]["shift_px_mean_p50_p99"][0] <= 0.5
+    assert evidence["curve"][0]["given_back"] == 0
+
+
+def test_the_judge_sees_a_wrong_calibration(
+    source: Source, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranges from a tenth of the values that will come; the judge's people are bright."""
+    honest = quantizing.calibrated_ranges
+
+    def narrow(raw: Any, placement: Any, images: Any, *, method: str) -> Any:  # noqa: ANN401
+        return honest(raw, placement, (image / 10 for image in images), method=method)
+
+    good = export(source, tmp_path, "cpu", small).manifest.extra["int8"]["int8"]
+    monkeypatch.setattr(quantizing, "calibrated_ranges", narrow)
+    bad = export(source, tmp_path, "cpu", small).manifest.extra["int8"]["int8"]
+    assert bad["identical"] < good["identical"]
+    assert bad["shift_px_mean_p50_p99"][0] > good["shift_px_mean_p50_p99"][0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("count = 16", "count = 15", r"count"),
+        ("seed = 3", "seed = -1", r"seed"),
+        ("calibration/1", "calibration/2", r"schema"),
+        ("seed = 3", "seed = 3\nmore = 1", r"more"),
+    ],
+)
+def test_faulty_sets(small: Path, old: str, new: str, message: str) -> None:
+    small.write_text(SMALL.replace(old, new))
+    with pytest.raises(DeclaredError, match=message):
+        load_calibration_set(str(small))
+
+
+def test_what_is_missing_is_said(
+    source: Source, tmp_path: Path, small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(source.path), "--target", "cpu", "--out", str(tmp_path / "out")]
+    for more, message in (
+        (["--precision", "int8"], "never with noise"),
+        (["--precision", "int8", "--calib", "generated-peeple"], "generated-people"),
+        (["--calib", "generated-people"], "--calib generated-people is for INT8"),
+        (["--precision", "int8", "--calib", str(small), "--max-ap-drop", "0"], "holds nothing"),
+        (["--precision", "int8", "--calib", str(small), "--keep", "stem"], 'no quantised node "stem"'),
+        (["--precision", "int8", "--calib", str(small), "--input", "frame"], "INT8 takes crops"),
+        (["--precision", "int8", "--calib", str(small), "--opset", "17"], "needs opset 19"),
+        (["--precision", "auto"], "precision auto is not in this version"),
+    ):
+        assert main([*words, *more]) == 2, more
+        assert message in capsys.readouterr().err
+    small.write_text(SMALL.replace("generated = true", 'annotations = "none.json"'))
+    with pytest.raises(AmfacError, match=r"none\.json"):
+        export(source, tmp_path, "cpu", small)
+    assert not list(tmp_path.glob("**/*.onnx"))
