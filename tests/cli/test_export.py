@@ -72,7 +72,7 @@ def test_json_on_stdout_and_the_rest_on_stderr(
         (["--target", "cpu", "--batch", "0"], r"batch 0:0:0 is not 1 <= MIN"),
         (["--target", "cpu", "--batch", "4-1"], r"batch 4:4:1 is not|batch 4:1:1 is not"),
         (["--target", "cpu", "--batch", "many"], r'batch "many" is not a batch size'),
-        (["--target", "cpu", "--precision", "int8"], r"precision int8 is not in this version"),
+        (["--target", "cpu", "--precision", "int8"], r"INT8 is calibrated with pictures of people"),
         (["--target", "orin-nano,cpu", "--precision", "fp16"], r"cpu: ONNX Runtime computes float16 in float32"),
         (["--target", "cpu", "--recipe", "amfacpose-r34"], r'unknown recipe "amfacpose-r34"\n  did you mean'),
         (["--target", "cpu,rtx-4090", "--one-plan"], r"--target cpu,rtx-4090 names fewer than two"),

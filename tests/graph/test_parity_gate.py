@@ -125,8 +125,9 @@ def test_float16_may_move_one_joint_in_a_hundred(reference: Logits) -> None:
     parity = compare(RECIPE, (x, y), (x, y), (keypoints, scores), None, budget)
     assert len(parity.moved) == 3
     assert not parity.holds
-    # Without a difference of logits there is none of scores.
-    assert parity.score_budget == pytest.approx(1e-6)
+    # Scores may differ by what a tie of the logits makes of them, though these logits are the same.
+    spread = max(float(np.ptp(logits)) for logits in (x, y))
+    assert parity.score_budget == pytest.approx(budget.tie * spread / 2 + 1e-6)
 
 
 def test_untrained_weights_are_held_to_less() -> None:
