@@ -219,7 +219,7 @@ def test_the_record_says_what_is_known_otherwise(name: str, lacking: tuple[str, 
     ("source", "faults"),
     [
         ("trt.Builder(log).create_network(0).num_layers", []),
-        ("trt.BuilderFlag.INT8", ["line 1: BuilderFlag.INT8 is not in 11.4.0.106, rtx-1.7.1.116"]),
+        ("trt.BuilderFlag.BF16", ["line 1: BuilderFlag.BF16 is not in 8.6.1, 11.4.0.106, rtx-1.7.1.116"]),
         (
             "c = trt.Builder(log).create_builder_config()\nc.set_flags(1)",
             ["line 2: IBuilderConfig.set_flags is in no version"],
