@@ -193,7 +193,8 @@ class _Description:
         rounded = ", every float16 result rounded" if half else ""
         more: dict[str, object] = {"half": half} if half else {}
         if prepared.int8:
-            more, rounded = {"int8": dict(prepared.int8)}, ", every float16 result rounded"
+            more["int8"] = dict(prepared.int8)
+            rounded = ", every float16 result rounded"
         return self._manifest(model, prepared.form.precision, input_kind, prepared.parity, rounded, more)
 
     def beside(self) -> dict[str, bytes]:
