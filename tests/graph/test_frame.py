@@ -39,7 +39,7 @@ def raw_network(recipe: Recipe, opset: int = 19, batch: int | str = "N") -> onnx
             helper.make_node("Mul", [f"sum_{axis}", "small"], [f"scaled_{axis}"]),
             helper.make_node("MatMul", [f"scaled_{axis}", f"spread_{axis}"], [f"simcc_{axis}"]),
         ]
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "across_x": np.array([2], np.int64),
         "across_y": np.array([3], np.int64),
         "small": np.array(0.05, np.float32),

@@ -17,6 +17,7 @@ from amfac_edge.errors import AmfacError, DeclaredError, GateError
 from amfac_edge.pipeline import ExportRequest, export_artefacts, quantizing, read_source
 from amfac_edge.pipeline.engines import Order, build_engine
 from amfac_edge.pipeline.quantizing import Int8Request
+from amfac_edge.quantization.ranges import calibrated_ranges
 from amfac_edge.sessions import open_session
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def test_the_judge_sees_a_wrong_calibration(
     source: Source, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ranges from a tenth of the values that will come; the judge's people are bright."""
-    honest = quantizing.calibrated_ranges
+    honest = calibrated_ranges
 
     def narrow(raw: Any, placement: Any, images: Any, *, method: str) -> Any:  # noqa: ANN401
         return honest(raw, placement, (image / 10 for image in images), method=method)
