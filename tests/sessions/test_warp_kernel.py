@@ -7,6 +7,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,10 @@ class Host:
 
     def load(self, code: bytes, function: str) -> Any:  # noqa: ANN401 - of KernelDevice
         assert function == "amfac_warp"
-        loaded = self._folder / f"loaded-{id(self)}.so"
-        loaded.write_bytes(code)
-        return ctypes.CDLL(str(loaded)).launch
+        # A new file for each: one that is mapped must not be written again, and an id() may come back.
+        with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".so", delete=False) as loaded:
+            loaded.write(code)
+        return ctypes.CDLL(loaded.name).launch
 
     def launch(
         self,
