@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from amfac_edge.errors import InputError, MissingExtraError, ModelFileError
+from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
 from amfac_edge.sessions.raw_graph import RawGraph
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.quantization.placement import Placement
 
-__all__ = ["METHODS", "Ranges", "calibrated_ranges", "quantised_inputs"]
+__all__ = ["HOW", "METHODS", "Ranges", "calibrated_ranges", "quantised_inputs"]
 
 METHODS = ("percentile", "minmax", "entropy")
 _PERCENTILE = 99.99
@@ -34,6 +35,9 @@ _BINS = 2048
 _ENTROPY_BINS = 128
 # A histogram of every fourth value has the same percentiles, and takes a quarter of the time.
 _STRIDE = 4
+
+HOW = f"percentile {_PERCENTILE}, {_BINS} and {_ENTROPY_BINS} bins, every {_STRIDE}th value"
+"""What ranges depend on besides the graph and the crops; a cache must not outlive a change of it."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,9 @@ def calibrated_ranges(
     for image in images:
         found = engine.run({source.name: np.repeat(image, size, axis=0)})
         for name, values in zip(names, found, strict=True):
-            _check_finite(name, values, count)
-            histograms[name].add(np.abs(values[:1]).ravel())
+            first = values[:1].ravel()
+            top = _largest_magnitude(name, first, count)
+            histograms[name].add(first[::_STRIDE], top)
         count += 1
         if progress is not None:
             progress(count)
@@ -107,6 +112,9 @@ def calibrated_ranges(
 def _with_outputs(raw: ModelProto, names: Iterable[str]) -> ModelProto:
     probe = onnx.ModelProto()
     probe.CopyFrom(raw)
+    # As the CPU computes it fastest; the tensors in question keep their names and, but for the last bits, their values.
+    mish_for_cpu(probe)
+    mean_as_pooling(probe)
     graph = probe.graph
     del graph.output[:]
     for name in names:
@@ -122,12 +130,15 @@ def _with_outputs(raw: ModelProto, names: Iterable[str]) -> ModelProto:
 _INPUT = "amfac/calibration/input"
 
 
-def _check_finite(name: str, values: NDArray[np.float32], crop: int) -> None:
-    if not np.isfinite(values).all():
+def _largest_magnitude(name: str, values: NDArray[np.float32], crop: int) -> float:
+    # A NaN comes through either.
+    lowest, highest = float(values.min()), float(values.max())
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise ModelFileError(
             f"tensor {name} has values that are no numbers on calibration crop {crop}",
             cure="Check the weights (amfac-info FILE); a network that overflows in FP32 can't be quantised.",
         )
+    return max(highest, -lowest)
 
 
 @dataclass
@@ -138,15 +149,16 @@ class _Magnitudes:
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     top: float = 0.0
 
-    def add(self, values: NDArray[np.float32]) -> None:
-        self.top = max(self.top, float(values.max(initial=0.0)))
+    def add(self, values: NDArray[np.float32], top: float) -> None:
+        """Count `values`, a part of those whose largest magnitude is `top`."""
+        self.top = max(self.top, top)
         if self.top == 0.0:
             return
         self.width = self.width or self.top / _BINS
         bins = max(int(np.ceil(self.top / self.width)), len(self.counts), 1)
         grown = np.zeros(bins, np.int64)
         grown[: len(self.counts)] = self.counts
-        places = (values[::_STRIDE] / self.width).astype(np.int64)
+        places = (np.abs(values) / self.width).astype(np.int64)
         grown += np.bincount(np.minimum(places, bins - 1), minlength=bins)
         self.counts = grown
 
