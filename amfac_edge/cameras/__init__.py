@@ -1,8 +1,21 @@
-"""Where frames come from: pictures, folders of pictures and video files."""
+"""Where frames come from (pictures, folders of pictures and video files), and the boxes of who is in them."""
 
 from __future__ import annotations
 
-from amfac_edge.cameras.pictures import PICTURE_SUFFIXES, read_picture
+from amfac_edge.cameras.boxes import BoxSource, FullFrame, PeopleBoxes
+from amfac_edge.cameras.boxfile import BoxFile
+from amfac_edge.cameras.pictures import PICTURE_SUFFIXES, decoded, read_picture
 from amfac_edge.cameras.sources import Frame, FrameSource, open_source
 
-__all__ = ["PICTURE_SUFFIXES", "Frame", "FrameSource", "open_source", "read_picture"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "BoxFile",
+    "BoxSource",
+    "Frame",
+    "FrameSource",
+    "FullFrame",
+    "PeopleBoxes",
+    "decoded",
+    "open_source",
+    "read_picture",
+]

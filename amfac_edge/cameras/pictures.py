@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.keypoints import Bgr
 
-__all__ = ["PICTURE_SUFFIXES", "check_size", "read_picture"]
+__all__ = ["PICTURE_SUFFIXES", "check_size", "decoded", "read_picture"]
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes, in lower case, of the files that count as pictures."""
@@ -43,15 +43,31 @@ def read_picture(path: Path) -> Bgr:
             from the header, before they are unpacked). The message names the file.
         MissingExtraError: OpenCV is not installed.
     """
-    content = _content(path)
-    _checked_header(path, content)
+    return decoded(_content(path), str(path))
+
+
+def decoded(content: bytes, where: str) -> Bgr:
+    """What `read_picture` makes of a file's bytes.
+
+    Args:
+        content: of the whole file.
+        where: its name, for the messages.
+
+    Returns:
+        (H, W, 3) uint8 BGR; at least 1 x 1.
+
+    Raises:
+        FrameError: see `read_picture`.
+        MissingExtraError: OpenCV is not installed.
+    """
+    _checked_header(where, content)
     cv2 = load_opencv("reading pictures")
     try:
         picture: Bgr | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise FrameError(f"{path}: the picture can't be decoded: {error.err}", cure=_DAMAGED_CURE) from error
+        raise FrameError(f"{where}: the picture can't be decoded: {error.err}", cure=_DAMAGED_CURE) from error
     if picture is None:
-        raise FrameError(f"{path}: the picture's data are truncated or damaged", cure=_DAMAGED_CURE)
+        raise FrameError(f"{where}: the picture's data are truncated or damaged", cure=_DAMAGED_CURE)
     return picture
 
 
@@ -73,24 +89,23 @@ def check_size(where: str, height: int, width: int) -> None:
 
 def _content(path: Path) -> bytes:
     try:
-        content = file_bytes(path, limit=_LARGEST_FILE, what="picture")
+        return file_bytes(path, limit=_LARGEST_FILE, what="picture")
     except InputError as error:
         raise FrameError(error.problem, cure=error.cure) from error
+
+
+def _checked_header(where: str, content: bytes) -> PictureHeader:
     if not content:
-        raise FrameError(f"{path}: the picture is empty (0 bytes)", cure=_DAMAGED_CURE)
-    return content
-
-
-def _checked_header(path: Path, content: bytes) -> PictureHeader:
+        raise FrameError(f"{where}: the picture is empty (0 bytes)", cure=_DAMAGED_CURE)
     if picture_kind(content[:HEADER_BYTES]) is None:
-        raise FrameError(f"{path}: not a picture of a known kind (it starts with {content[:8]!r})", cure=_KIND_CURE)
+        raise FrameError(f"{where}: not a picture of a known kind (it starts with {content[:8]!r})", cure=_KIND_CURE)
     try:
         header = picture_header(content)
     except ValueError as error:
-        raise FrameError(f"{path}: the picture is truncated or damaged: {error}", cure=_DAMAGED_CURE) from error
-    check_size(str(path), header.height, header.width)
+        raise FrameError(f"{where}: the picture is truncated or damaged: {error}", cure=_DAMAGED_CURE) from error
+    check_size(where, header.height, header.width)
     if header.bits > _MOST_BITS:
         raise FrameError(
-            f"{path}: {header.bits} bits a channel; at most {_MOST_BITS} are read", cure="Save it with 8 or 16."
+            f"{where}: {header.bits} bits a channel; at most {_MOST_BITS} are read", cure="Save it with 8 or 16."
         )
     return header

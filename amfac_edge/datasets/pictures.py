@@ -58,14 +58,27 @@ class FolderPictures:
 
     def read(self, name: str, height: int, width: int) -> Bgr:
         """See `PictureStore.read`."""
+        return decoded_picture(self.content(name), str(self._path(name)), height, width)
+
+    def names(self) -> list[str]:
+        """Of the files in the folder itself, sorted; hidden ones are left out."""
+        return sorted(
+            entry.name for entry in self._folder.iterdir() if not entry.name.startswith(".") and entry.is_file()
+        )
+
+    def content(self, name: str) -> bytes:
+        """The bytes of the file of that name, at most 256 MiB.
+
+        Raises:
+            FrameError: absent or unreadable; the message names it.
+        """
         path = self._path(name)
         if path is None:
             raise FrameError(f"{self._folder}: has no picture {name!r}", cure="Give the folder that has it.")
         try:
-            content = file_bytes(path, limit=_LARGEST_FILE, what="picture")
+            return file_bytes(path, limit=_LARGEST_FILE, what="picture")
         except InputError as error:
             raise FrameError(error.problem, cure=error.cure) from error
-        return decoded_picture(content, str(path), height, width)
 
     def _path(self, name: str) -> Path | None:
         if not _harmless(name):
@@ -98,15 +111,26 @@ class TarPictures:
 
     def read(self, name: str, height: int, width: int) -> Bgr:
         """See `PictureStore.read`."""
+        return decoded_picture(self.content(name), f"{self._path}: {self._member(name)}", height, width)
+
+    def names(self) -> list[str]:
+        """Of its members, sorted."""
+        return sorted(self._places)
+
+    def content(self, name: str) -> bytes:
+        """The bytes of the member of that name.
+
+        Raises:
+            FrameError: absent or unreadable; the message names it.
+        """
         member = self._member(name)
         if member is None:
             raise FrameError(f"{self._path}: has no picture {name!r}", cure="Give the tar that has it.")
         offset, size = self._places[member]
         try:
-            content = os.pread(self._handle(), size, offset)
+            return os.pread(self._handle(), size, offset)
         except OSError as error:
             raise FrameError(f"{self._path}: {member} can't be read: {error.strerror}", cure=_DAMAGED_CURE) from error
-        return decoded_picture(content, f"{self._path}: {member}", height, width)
 
     def close(self) -> None:
         """Close this process's file handle; the next read opens it again."""
@@ -132,7 +156,7 @@ class TarPictures:
         return self._opened[1]
 
 
-def open_pictures(path: Path) -> PictureStore:
+def open_pictures(path: Path) -> FolderPictures | TarPictures:
     """The pictures in a folder or in a tar.
 
     Raises:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amfac_edge.live.boxes import BoxSource, FullFrame, PeopleBoxes
-from amfac_edge.live.boxfile import BoxFile
+from amfac_edge.cameras.boxes import BoxSource, FullFrame, PeopleBoxes
+from amfac_edge.cameras.boxfile import BoxFile
 from amfac_edge.live.loop import PosedFrame, Tally, posed_frames
 from amfac_edge.live.overlay import Overlay
 from amfac_edge.live.results import CocoResults, PoseLines, pose_line

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from amfac_edge.cameras import Frame
-    from amfac_edge.live.boxes import BoxSource
+    from amfac_edge.cameras.boxes import BoxSource
     from amfac_edge.runtime import PoseEstimator, Poses
 
 __all__ = ["PosedFrame", "Tally", "posed_frames"]

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from amfac_edge.cameras import Frame
+    from amfac_edge.cameras.sources import Frame
 
 __all__ = ["BoxSource", "FullFrame", "PeopleBoxes"]
 

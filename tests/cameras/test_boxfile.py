@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amfac_edge.cameras import Frame
+from amfac_edge.cameras import BoxFile, Frame, FullFrame
 from amfac_edge.errors import FrameError
-from amfac_edge.live import BoxFile, FullFrame
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
+from amfac_edge.cameras.boxes import PeopleBoxes
 from amfac_edge.errors import FrameError, InputError
 from amfac_edge.files import file_bytes
-from amfac_edge.live.boxes import PeopleBoxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from amfac_edge.cameras import Frame
+    from amfac_edge.cameras.sources import Frame
 
 __all__ = ["BoxFile"]
 
