@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import RTX
 from amfac_edge.compiler.bindings import load_bindings
-from amfac_edge.compiler.build_log import build_logger
 from amfac_edge.compiler.memory import ran_out_of_memory
 from amfac_edge.compiler.progress import progress_monitor, tell_stage
 from amfac_edge.compiler.timing_cache import cache_file, read_timing_cache, use_timing_cache
 from amfac_edge.errors import ModelFileError, OutputError
+from amfac_edge.sessions.tensorrt_library import keeping_logger
 from amfac_edge.sessions.tensorrt_messages import error_from_log, notes_from_log
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class _Build:
     def run(self, content: bytes) -> bytes | None:
         """The plan; None where the library built nothing, and its log says why."""
         trt = self._trt
-        logger = build_logger(trt, self.log)
+        logger = keeping_logger(trt, self.log)
         builder = trt.Builder(logger)
         if builder is None:
             return None

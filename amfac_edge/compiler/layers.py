@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from amfac_edge.compiler.bindings import load_bindings
-from amfac_edge.compiler.build_log import build_logger
 from amfac_edge.errors import ModelFileError
+from amfac_edge.sessions.tensorrt_library import keeping_logger
 from amfac_edge.sessions.tensorrt_messages import error_from_log
 
 __all__ = ["inspect_in_child", "layer_precision", "layers_path", "silent_float32"]
@@ -61,7 +61,7 @@ def inspect_in_child(plan: str, out: str, flavour: str, *, host_code: bool) -> i
     """
     trt = load_bindings(flavour)
     log: list[str] = []
-    runtime = trt.Runtime(build_logger(trt, log))
+    runtime = trt.Runtime(keeping_logger(trt, log))
     runtime.engine_host_code_allowed = host_code
     engine = runtime.deserialize_cuda_engine(Path(plan).read_bytes())
     if engine is None:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU. The only module of this room that sees onnxruntime; nothing of it gets out."""
+"""ONNX Runtime on the CPU or an NVIDIA card. The only module here that sees onnxruntime; nothing of it gets out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from amfac_edge.artefact import Manifest, TensorSpec, manifest_from_metadata, manifest_path, read_manifest
 from amfac_edge.children import ChildFailure, call_in_child
-from amfac_edge.errors import InputError, MissingExtraError, ModelFileError
+from amfac_edge.errors import InputError, MachineError, MissingExtraError, ModelFileError
 from amfac_edge.sessions.cores import usable_cores
 from amfac_edge.sessions.session import SessionSettings, check_contract, check_crops, check_frame, check_input_kind
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["OnnxRuntimeSession", "metadata_of_opened"]
 
 _PROVIDER = "CPUExecutionProvider"
+# With the provider for what it can't run: ONNX Runtime falls back to that one silently, so it is looked at afterwards.
+_PROVIDERS = {"cpu": [_PROVIDER], "cuda": ["CUDAExecutionProvider", _PROVIDER]}
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 _ERRORS_ONLY = 3
 _MOST_THREADS = 1024
@@ -38,9 +40,10 @@ class OnnxRuntimeSession:
         path: of the ONNX file.
         threads: see `open_session`.
         spinning: see `open_session`.
+        provider: see `open_session`.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None, spinning: bool = True) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None, spinning: bool = True, provider: str = "cpu") -> None:
         if threads is not None and not 1 <= threads <= _MOST_THREADS:
             raise InputError(
                 f"threads={threads} is not within 1 and {_MOST_THREADS}", cure="Leave it out for this machine's cores."
@@ -48,10 +51,12 @@ class OnnxRuntimeSession:
         self._path = path
         self.manifest = read_manifest(path) if manifest_path(path).exists() else _manifest_inside(path)
         threads = threads or usable_cores()
-        self._engine: Any = _opened(path, threads, spinning=spinning)
+        self._engine: Any = _opened(path, threads, spinning=spinning, provider=provider)
         inputs, outputs = _tensors(self._engine.get_inputs()), _tensors(self._engine.get_outputs())
         check_contract(path, self.manifest, inputs, outputs)
-        self.settings = SessionSettings(f"onnxruntime {_onnxruntime().__version__}", _PROVIDER, threads, spinning)
+        self.settings = SessionSettings(
+            f"onnxruntime {_onnxruntime().__version__}", _PROVIDERS[provider][0], threads, spinning
+        )
 
     def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `PoseSession.run`."""
@@ -138,8 +143,14 @@ def _manifest_inside(path: Path) -> Manifest:
     return manifest
 
 
-def _opened(path: Path, threads: int, *, spinning: bool) -> Any:  # noqa: ANN401 - onnxruntime's own type stays here
+def _opened(path: Path, threads: int, *, spinning: bool, provider: str = "cpu") -> Any:  # noqa: ANN401 - onnxruntime's
     onnxruntime = _onnxruntime()
+    wanted = _PROVIDERS[provider]
+    if wanted[0] not in onnxruntime.get_available_providers():
+        raise MachineError(
+            f"{path}: this onnxruntime {onnxruntime.__version__} is not for NVIDIA cards: it has no {wanted[0]}",
+            cure='pip uninstall -y onnxruntime && pip install "amfac-edge[cuda]"',
+        )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads
@@ -151,11 +162,16 @@ def _opened(path: Path, threads: int, *, spinning: bool) -> Any:  # noqa: ANN401
     # cores that makes the next crop a quarter faster and costs the network nothing that could be measured.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        engine = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDER])
+        engine = onnxruntime.InferenceSession(str(path), options, providers=wanted)
     except _engine_errors() as error:
         raise ModelFileError(f"{path}: onnxruntime can't load it: {_first_line(error)}", cure=_REEXPORT) from error
-    if engine.get_providers() != [_PROVIDER]:
-        raise ModelFileError(f"{path}: onnxruntime chose {engine.get_providers()}, not {_PROVIDER}", cure=_REEXPORT)
+    if engine.get_providers() != wanted:
+        if provider == "cpu":
+            raise ModelFileError(f"{path}: onnxruntime chose {engine.get_providers()}, not {wanted}", cure=_REEXPORT)
+        raise MachineError(
+            f"{path}: onnxruntime can't use the NVIDIA card here, and would have run on {engine.get_providers()[0]}",
+            cure="Its CUDA and cuDNN must be those that onnxruntime-gpu wants; amfac-doctor says what is here.",
+        )
     return engine
 
 

@@ -3,57 +3,77 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import read_plan_header
-from amfac_edge.errors import MachineError, ModelFileError
+from amfac_edge.errors import InputError, ModelFileError
 
 if TYPE_CHECKING:
     from amfac_edge.sessions.session import PoseSession
 
-__all__ = ["open_session"]
+__all__ = ["PROVIDERS", "open_session"]
 
+PROVIDERS = ("cpu", "cuda")
 _LARGEST = (1 << 31) - 1
 
 
-def open_session(path: str | Path, *, threads: int | None = None, spinning: bool = True) -> PoseSession:
-    """Load an artefact of amfac-export.
+def open_session(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    spinning: bool = True,
+    provider: str = "cpu",
+    cuda: str | None = None,
+    context: Any = None,  # noqa: ANN401 - pycuda's own
+    wait: str = "block",
+    host_code: bool = False,
+) -> PoseSession:
+    """Load an artefact of amfac-export; the file says which engine it is for.
 
     Args:
-        path: of an ONNX file, its manifest (`<path>.json`) beside it or its metadata inside.
-        threads: that one call may use; None for the physical cores that this process may run on.
-        spinning: whether idle threads wait actively. That saves up to a third of the latency on a quiet machine; on one
-            whose cores are busy with other work it makes latency many times worse.
+        path: of an ONNX file, its manifest (`<path>.json`) beside it or its metadata inside; or of a plan of TensorRT
+            or TensorRT-RTX, its manifest beside it.
+        threads: of an ONNX file: that one call may use; None for the physical cores that this process may run on.
+        spinning: of an ONNX file: whether idle threads wait actively. That saves up to a third of the latency on a
+            quiet machine; on one whose cores are busy with other work it makes latency many times worse.
+        provider: of an ONNX file: "cpu", or "cuda" for ONNX Runtime on an NVIDIA card.
+        cuda: of a plan: "cuda-python" or "pycuda"; None for the first of them that is installed.
+        context: of a plan: a `pycuda.driver.Context` of the caller's to run in.
+        wait: of a plan: "block", or "spin", which keeps a core busy while the GPU computes and saves microseconds.
+        host_code: of a plan: run the code for the CPU that a version-compatible plan brings. Only for plans whose maker
+            you trust.
 
     Raises:
         ModelFileError: no file, an empty or damaged one, one that is not an artefact, or one that differs from its
             manifest.
-        MachineError: a plan, or onnxruntime is missing.
-        InputError: `threads` below 1, or a file that can't be read.
+        MachineError: the plan isn't for this machine, or something to run the file with is missing.
+        InputError: an option's value that isn't known, or a file that can't be read.
     """
     path = Path(path)
-    _check_file(path)
-    from amfac_edge.sessions.onnxruntime_session import OnnxRuntimeSession  # noqa: PLC0415 - an engine is loaded on demand
+    if provider not in PROVIDERS:
+        raise InputError(f'provider="{provider}" is not known', cure='Give "cpu" or "cuda".')
+    if _is_plan(path):
+        from amfac_edge.sessions.tensorrt_session import TensorRtSession  # noqa: PLC0415 - an engine is loaded on demand
 
-    return OnnxRuntimeSession(path, threads=threads, spinning=spinning)
+        return TensorRtSession(path, cuda=cuda, context=context, wait=wait, host_code=host_code)
+    from amfac_edge.sessions.onnxruntime_session import OnnxRuntimeSession  # noqa: PLC0415 - as above
+
+    return OnnxRuntimeSession(path, threads=threads, spinning=spinning, provider=provider)
 
 
-def _check_file(path: Path) -> None:
+def _is_plan(path: Path) -> bool:
     if not path.is_file():
         raise ModelFileError(
             f"{path}: {'not a file' if path.exists() else 'no such file'}",
-            cure="Give the .onnx that amfac-export wrote.",
+            cure="Give the .onnx or .plan that amfac-export wrote.",
         )
     header = read_plan_header(path)
-    if header.flavour is not None or path.suffix == ".plan":
-        kind = "a plan" if header.flavour is None else header.title
-        raise MachineError(
-            f"{path}: {kind}, which this version of amfac-edge can't run yet",
-            cure="Run the model's .onnx for the target cpu: amfac-export CHECKPOINT --target cpu",
-        )
+    if header.flavour is not None or (path.suffix == ".plan" and header.kind != "onnx"):
+        return True
     size = header.size
     if not 0 < size <= _LARGEST:
         problem = (
             "the file is empty" if not size else f"{size:,} bytes are more than an ONNX file can have ({_LARGEST:,})"
         )
         raise ModelFileError(f"{path}: {problem}", cure="Copy the artefact once more, or export the model again.")
+    return False

@@ -42,12 +42,14 @@ class SessionSettings:
         provider: the part of it that does the work, "CPUExecutionProvider".
         threads: that one call may use.
         spinning: whether idle threads wait actively: less latency on a quiet machine, more trouble on a busy one.
+        notes: what the engine remarked, and what it does without.
     """
 
     engine: str
     provider: str
     threads: int
     spinning: bool
+    notes: tuple[str, ...] = ()
 
 
 class PoseSession(Protocol):

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from amfac_edge.errors import InputError, MachineError, MissingExtraError, OutputError
-from amfac_edge.files import atomic_file, cache_folder, file_bytes, sha256_of, writable_folder
+from amfac_edge.files import cache_folder, sha256_of
+from amfac_edge.sessions.kept_files import keep_file, kept_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ __all__ = ["DeviceFrame", "KernelDevice", "WarpKernel", "compiled_by_nvrtc", "ke
 _SOURCE = Path(__file__).with_name("warp.cu")
 _FUNCTION = "amfac_warp"
 _BLOCK = (32, 8, 1)
-_SIZE_LIMIT = 16 << 20
 _DIGEST_KEPT = 16
 _CPU = "Use crops on the CPU, the default, or an artefact of --input frame."
 
@@ -194,23 +194,9 @@ def _code(device: KernelDevice) -> bytes:
         path = cache_folder("kernels") / f"{name}.{sha256_of(source)[:_DIGEST_KEPT]}.bin"
     except OutputError:
         return device.compile(source, capability)
-    kept = _kept(path)
+    kept = kept_file(path)
     if kept is not None:
         return kept
     code = device.compile(source, capability)
-    try:
-        writable_folder(path.parent)
-        with atomic_file(path) as part:
-            # A damaged file must not get to the driver: what comes first is the rest's digest.
-            part.write_bytes(f"{sha256_of(code)}\n".encode() + code)
-    except OutputError:
-        return code  # compiled again next time
+    keep_file(path, code)  # where it can't be written, it is compiled again next time
     return code
-
-
-def _kept(path: Path) -> bytes | None:
-    try:
-        digest, _, code = file_bytes(path, limit=_SIZE_LIMIT, what="compiled kernel").partition(b"\n")
-    except InputError:
-        return None
-    return code if digest.decode(errors="replace") == sha256_of(code) else None

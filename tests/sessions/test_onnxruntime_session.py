@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -232,19 +233,51 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
         open_session(str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "kind"),
-    [
-        ("m.plan", b"ftrt1234", "a TensorRT plan"),
-        ("m.onnx", b"vtrt1234", "a TensorRT-RTX plan"),
-        ("m.rtx.plan", b"", "a plan"),
-        ("yolo.engine", b"\2\0\0\0{}ftrt", "an engine of Ultralytics: .*"),
-    ],
-)
-def test_plans_are_for_a_later_version(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(MachineError, match=rf"{name}: {kind}, which .* can't run yet\n.*--target cpu"):
-        open_session(tmp_path / name)
+def test_a_provider_that_is_not_known_is_refused(markers: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match='provider="tpu" is not known'):
+        open_session(markers.write_artefact(tmp_path / "m.onnx"), provider="tpu")
+
+
+class _GpuBuild:
+    """onnxruntime-gpu: it offers CUDA, and where CUDA doesn't work its sessions run on the CPU without a word."""
+
+    def __init__(self, *, works: bool) -> None:
+        self._works = works
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(onnxruntime, name)
+
+    def get_available_providers(self) -> list[str]:
+        return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def InferenceSession(self, path: str, options: object, providers: list[str]) -> object:  # noqa: N802 - onnxruntime's
+        engine = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        if self._works:
+            engine.get_providers = lambda: list(providers)
+        return engine
+
+
+def test_the_card_is_taken_where_it_works(markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artefact, places = markers.write_artefact(tmp_path / "m.onnx"), markers.spread_places()
+    monkeypatch.setitem(sys.modules, "onnxruntime", _GpuBuild(works=True))
+    with open_session(artefact, provider="cuda") as session:
+        assert session.settings.provider == "CUDAExecutionProvider"
+        np.testing.assert_array_equal(session.run(markers.painted_crop(places)[None])[0][0], places)
+
+
+def test_a_silent_fall_back_to_the_cpu_is_an_error(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx")
+    with pytest.raises(
+        MachineError, match=r"this onnxruntime 1\..* is not for NVIDIA cards: it has no CUDAExecutionPro"
+    ):
+        open_session(artefact, provider="cuda")
+    monkeypatch.setitem(sys.modules, "onnxruntime", _GpuBuild(works=False))
+    with pytest.raises(
+        MachineError, match=r"can't use the NVIDIA card here, and would have run on CPUExecutionProvider"
+    ):
+        open_session(artefact, provider="cuda")
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1 << 20])

@@ -29,7 +29,9 @@ RESULTS = {
     "deserialize_cuda_engine": "ICudaEngine",
     "create_execution_context": "IExecutionContext",
     "create_engine_inspector": "EngineInspector",
+    "create_execution_context_without_device_memory": "IExecutionContext",
     "create_runtime_config": "IRuntimeConfig",
+    "create_runtime_cache": "IRuntimeCache",
     "get_error": "ParserError",
     "get_layer": "ILayer",
     "get_input": "ITensor",
@@ -60,6 +62,22 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # compiler.progress looks whether there is a monitor to be given.
     "IProgressMonitor": ("8.6.1",),
     "IBuilderConfig.progress_monitor": ("8.6.1",),
+    # sessions.tensorrt_engine asks for the strategy; where it isn't, contexts are made in the way of 8.6.
+    "ExecutionContextAllocationStrategy": ("8.6.1",),
+    "ExecutionContextAllocationStrategy.USER_MANAGED": ("8.6.1",),
+    "ICudaEngine.device_memory_size_v2": ("8.6.1",),
+    "ICudaEngine.device_memory_size": ("11.4.0.106", "rtx-1.7.1.116"),
+    "ICudaEngine.create_execution_context_without_device_memory": ("11.4.0.106", "rtx-1.7.1.116"),
+    "IExecutionContext.set_device_memory": ("8.6.1",),
+    # sessions.rtx_runtime is for TensorRT-RTX only.
+    "ICudaEngine.create_runtime_config": ("8.6.1", "10.3.0"),
+    "CudaGraphStrategy": _PROPER,
+    "CudaGraphStrategy.WHOLE_GRAPH_CAPTURE": _PROPER,
+    "IRuntimeConfig.cuda_graph_strategy": _PROPER,
+    "IRuntimeConfig.create_runtime_cache": _PROPER,
+    "IRuntimeConfig.set_runtime_cache": _PROPER,
+    "IRuntimeCache.deserialize": _PROPER,
+    "IRuntimeCache.serialize": _PROPER,
     # Only TensorRT-RTX builds for cards that are not there.
     "ComputeCapability": _PROPER,
     "IBuilderConfig.num_compute_capabilities": _PROPER,

@@ -1,0 +1,63 @@
+"""How TensorRT-RTX runs an engine: it compiles kernels for this very GPU on first use, and keeps them in a cache.
+
+The cache lies in `$XDG_CACHE_HOME/amfac-edge/rtx`, one file a plan and driver. TensorRT-RTX checks one against the
+machine before it uses it, and captures CUDA graphs itself where it is told to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from amfac_edge.errors import OutputError
+from amfac_edge.files import cache_folder, sha256_of
+from amfac_edge.sessions.kept_files import keep_file, kept_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from amfac_edge.sessions.cuda import CudaDevice
+
+__all__ = ["RtxRuntime"]
+
+_DIGEST_KEPT = 16
+
+
+class RtxRuntime:
+    """The runtime configuration of one engine.
+
+    Args:
+        trt: the module.
+        engine: of the plan.
+        content: the plan.
+        device: whose context is current.
+    """
+
+    def __init__(self, trt: Any, engine: Any, content: bytes, device: CudaDevice) -> None:  # noqa: ANN401 - the library's
+        self._settings = engine.create_runtime_config()
+        self.captures_graphs = hasattr(trt, "CudaGraphStrategy")
+        if self.captures_graphs:
+            self._settings.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        self._cache = self._settings.create_runtime_cache()
+        self._path = _cache_path(content, device)
+        self._known = b""
+        if self._path is not None and (kept := kept_file(self._path)) and self._cache.deserialize(kept):
+            self._known = kept
+        self._settings.set_runtime_cache(self._cache)
+
+    def new_context(self, engine: Any) -> Any:  # noqa: ANN401 - the library's own
+        """A context, None where the library made none."""
+        return engine.create_execution_context(self._settings)
+
+    def keep_cache(self) -> None:
+        """Write the cache if anything was compiled; a place that can't be written to costs the next start some time."""
+        content = bytes(self._cache.serialize() or b"")
+        if self._path is not None and content and content != self._known and keep_file(self._path, content):
+            self._known = content
+
+
+def _cache_path(content: bytes, device: CudaDevice) -> Path | None:
+    try:
+        folder = cache_folder("rtx")
+    except OutputError:
+        return None
+    return folder / f"{sha256_of(content)[:_DIGEST_KEPT]}.cuda-{device.driver_version}.cache"

@@ -1,0 +1,209 @@
+"""An engine's tensors in memory, and one inference: copies in, the engine, copies out, in one stream.
+
+All memory is allocated once, for the largest shapes of the profile. Where GPU and CPU share their memory (a Jetson),
+the tensors lie in mapped memory: the CPU writes and reads them in place, and nothing is copied.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amfac_edge.errors import MachineError, ModelFileError
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from numpy.typing import NDArray
+
+    from amfac_edge.artefact import TensorSpec
+    from amfac_edge.sessions.cuda import Buffer, CudaDevice, CudaGraph, CudaStream
+    from amfac_edge.sessions.tensorrt_engine import LoadedEngine, Shapes
+
+__all__ = ["EngineRunner"]
+
+# Contexts with their graphs that are kept, one for each set of shapes; the one that was used least recently goes.
+_MOST_PREPARED = 32
+
+
+@dataclass(frozen=True, eq=False)
+class _Port:
+    """One tensor's memory, for its largest shape: `host` is the CPU's, `gpu` the GPU's, one and the same if mapped."""
+
+    dtype: np.dtype[Any]
+    host: Buffer
+    gpu: Buffer
+
+    @property
+    def is_mapped(self) -> bool:
+        return self.host is self.gpu
+
+    def view(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        assert self.host.array is not None
+        size = math.prod(shape) * self.dtype.itemsize
+        return self.host.array[:size].view(self.dtype).reshape(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What runs one set of shapes."""
+
+    context: Any
+    graph: CudaGraph | None
+    outputs: tuple[tuple[_Port, int], ...]
+
+
+class EngineRunner:
+    """One engine with its memory.
+
+    Args:
+        engine: that was loaded.
+        device: whose context is current, here and in every call.
+        stream: that everything is enqueued in.
+        people: the largest batch.
+        resources: what is allocated is freed by it, what runs it first.
+
+    Raises:
+        MachineError: memory is used up.
+    """
+
+    def __init__(
+        self, engine: LoadedEngine, device: CudaDevice, stream: CudaStream, people: int, resources: ExitStack
+    ) -> None:
+        self._engine, self._device, self._stream = engine, device, stream
+        self._resources = resources
+        self.graphs = device.has_graphs and not engine.captures_graphs
+        self.notes: list[str] = []
+        self._prepared: OrderedDict[Shapes, _Prepared] = OrderedDict()
+        self._inputs = {tensor.name: self._port(tensor, engine.limits[tensor.name][2]) for tensor in engine.inputs}
+        self._outputs = {
+            tensor.name: self._port(tensor, tuple(side if isinstance(side, int) else people for side in tensor.shape))
+            for tensor in engine.outputs
+        }
+        resources.callback(self._drop_all)
+
+    def write(self, name: str, values: NDArray[Any], rows: int | None = None) -> None:
+        """Hand in an input; enqueues its copy to the GPU.
+
+        Args:
+            name: of the input.
+            values: (M, ...), of the input's dtype and, but for the first axis, its shape.
+            rows: length of the first axis, M at least; what `values` lack of it is filled with zeros. None for M.
+        """
+        port = self._inputs[name]
+        rows = len(values) if rows is None else rows
+        view = port.view((rows, *values.shape[1:]))
+        view[: len(values)] = values
+        view[len(values) :] = 0
+        if not port.is_mapped:
+            self._stream.copy(port.gpu, port.host, view.nbytes)
+
+    def write_from_gpu(self, name: str, source: Buffer, shape: tuple[int, ...], rows: int) -> None:
+        """The same of memory that the GPU has: a copy within it; rows that are lacking hold what was there before."""
+        port = self._inputs[name]
+        assert rows * math.prod(shape[1:]) * port.dtype.itemsize <= port.gpu.size
+        self._stream.copy(port.gpu, source, math.prod(shape) * port.dtype.itemsize)
+
+    def run(self, shapes: Shapes) -> None:
+        """Run the engine on what was handed in; returns when the outputs can be read."""
+        prepared = self._prepared.get(shapes)
+        if prepared is None:
+            prepared = self._prepare(shapes)  # which ran it
+        else:
+            self._prepared.move_to_end(shapes)
+            if prepared.graph is not None:
+                prepared.graph.launch()
+            else:
+                self._run_plainly(prepared)
+        self._stream.wait()
+
+    def read(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """An output of the last run, keypoints (N, K, 2) or scores (N, K): a view that the next run overwrites."""
+        return self._outputs[name].view(shape)
+
+    def warm_up(self, shapes: Shapes) -> None:
+        """Make what runs these shapes, so that the first frame costs no more than the next one."""
+        if shapes not in self._prepared:
+            self._prepare(shapes)
+            self._stream.wait()
+
+    @property
+    def captured(self) -> int:
+        """How many sets of shapes run as a CUDA graph."""
+        return sum(prepared.graph is not None for prepared in self._prepared.values())
+
+    def _port(self, tensor: TensorSpec, largest: tuple[int, ...]) -> _Port:
+        dtype = np.dtype(tensor.dtype)
+        size = math.prod(largest) * dtype.itemsize
+        mapped = self._device.integrated
+        host = self._device.host_buffer(size, mapped=mapped)
+        self._resources.callback(self._device.free, host)
+        if mapped:
+            return _Port(dtype, host, host)
+        gpu = self._device.device_buffer(size)
+        self._resources.callback(self._device.free, gpu)
+        return _Port(dtype, host, gpu)
+
+    def _prepare(self, shapes: Shapes) -> _Prepared:
+        """Make the context for `shapes`, run it once, and capture that run if graphs can be."""
+        while len(self._prepared) >= _MOST_PREPARED:
+            self._drop(self._prepared.popitem(last=False)[1])
+        ports = {**self._inputs, **self._outputs}
+        context = self._engine.new_context(shapes, {name: port.gpu.address for name, port in ports.items()})
+        prepared = _Prepared(context, None, tuple(self._sized_outputs(context)))
+        # Some of TensorRT's work is done at the first run only, and must not become part of a graph.
+        self._run_plainly(prepared)
+        if self.graphs:
+            self._stream.wait()
+            prepared = _Prepared(context, self._captured(prepared), prepared.outputs)
+        self._prepared[shapes] = prepared
+        return prepared
+
+    def _sized_outputs(self, context: Any) -> list[tuple[_Port, int]]:  # noqa: ANN401 - TensorRT's own
+        """Each output with the bytes that the engine will write to it."""
+        sized = []
+        for name, port in self._outputs.items():
+            shape = tuple(int(side) for side in context.get_tensor_shape(name))
+            size = math.prod(shape) * port.dtype.itemsize
+            if min(shape) < 1 or size > port.gpu.size:
+                raise ModelFileError(
+                    f"the engine gives {name} the shape {shape}, more than its manifest lets expect",
+                    cure="Export the model again with amfac-export.",
+                )
+            sized.append((port, size))
+        return sized
+
+    def _captured(self, prepared: _Prepared) -> CudaGraph | None:
+        try:
+            return self._stream.capture(lambda: self._enqueue(prepared))
+        except (MachineError, ModelFileError) as error:
+            if self._device.lost:
+                raise
+            self.graphs = False
+            self.notes.append(f"no CUDA graphs, which would save time: {error.problem}")
+            return None
+
+    def _enqueue(self, prepared: _Prepared) -> None:
+        self._engine.enqueue(prepared.context, self._stream.handle)
+        for port, size in prepared.outputs:
+            if not port.is_mapped:
+                self._stream.copy(port.host, port.gpu, size)
+
+    def _run_plainly(self, prepared: _Prepared) -> None:
+        try:
+            self._enqueue(prepared)
+        except (MachineError, ModelFileError):
+            self._stream.wait()  # if the GPU failed, CUDA says so here, which is nearer to the cause
+            raise
+
+    def _drop_all(self) -> None:
+        while self._prepared:
+            self._drop(self._prepared.popitem()[1])
+
+    def _drop(self, prepared: _Prepared) -> None:
+        if prepared.graph is not None:
+            prepared.graph.close()

@@ -1,0 +1,231 @@
+"""Plans of TensorRT (8.6 to 11, the lean runtime too) and of TensorRT-RTX on an NVIDIA GPU.
+
+Right by construction, as far as a stand-in that holds the libraries' documented contract can tell: nobody has seen this
+run on a board.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amfac_edge.artefact import examine, manifest_path
+from amfac_edge.errors import InputError, MachineError, ModelFileError
+from amfac_edge.keypoints import skeleton
+from amfac_edge.sessions.cuda import CudaDevice, open_device
+from amfac_edge.sessions.host import this_host
+from amfac_edge.sessions.session import SessionSettings, check_contract, check_crops, check_frame, check_input_kind
+from amfac_edge.sessions.tensorrt_engine import LoadedEngine
+from amfac_edge.sessions.tensorrt_runner import EngineRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from amfac_edge.artefact import Manifest
+    from amfac_edge.sessions.tensorrt_engine import Shapes
+
+__all__ = ["WAITS", "TensorRtSession"]
+
+WAITS = ("block", "spin")
+_REEXPORT = "Export the model again with amfac-export."
+# Batch sizes that are made ready while loading; further ones when they come.
+_WARMED_UP = 8
+
+
+class TensorRtSession:
+    """A `PoseSession` and `FrameSession` over a plan. Calls of several threads run one after the other.
+
+    Args:
+        path: of the plan, its manifest beside it.
+        cuda: see `cuda.open_device`.
+        context: see `cuda.open_device`.
+        wait: "block" lets the core do other work while the GPU computes; "spin" keeps it busy, which saves some
+            microseconds.
+        host_code: run a version-compatible plan's own code on the CPU. Only for plans whose maker you trust.
+
+    Raises:
+        ModelFileError: the plan or its manifest can't be used.
+        MachineError: the plan is not for this machine, or the machine lacks something.
+        InputError: no such file, or an argument that isn't known.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        cuda: str | None = None,
+        context: Any = None,  # noqa: ANN401 - pycuda's own
+        wait: str = "block",
+        host_code: bool = False,
+    ) -> None:
+        if wait not in WAITS:
+            raise InputError(f'wait="{wait}" is no way to wait', cure='Give "block" or "spin".')
+        self._path, self._lock = path, threading.Lock()
+        self._closed = True
+        examined = examine(path, dataclasses.replace(this_host(), host_code_allowed=host_code))
+        examined.verdict.require(path)
+        if examined.manifest is None:
+            raise ModelFileError(
+                f"{path}: no {manifest_path(path).name} beside it, which says what the plan computes",
+                cure="Copy the plan and its .json, both from the same place.",
+            )
+        self.manifest: Manifest = examined.manifest
+        self._joints = len(skeleton(self.manifest.recipe.skeleton).joints)
+        capabilities = examined.header.compute_capabilities or (
+            self.manifest.plan.compute_capabilities if self.manifest.plan else ()
+        )
+        self._device: CudaDevice = open_device(cuda, context=context, capabilities=capabilities)
+        try:
+            with self._device.current(), contextlib.ExitStack() as resources:
+                stream = self._device.stream(spinning=wait == "spin")
+                resources.callback(stream.close)
+                self._engine = LoadedEngine(path, examined, self.manifest, self._device, host_code=host_code)
+                resources.callback(self._engine.close)
+                check_contract(path, self.manifest, self._engine.inputs, self._engine.outputs)
+                self._check_profile()
+                largest = self.manifest.batch.maximum
+                self._runner = EngineRunner(self._engine, self._device, stream, largest, resources)
+                for shapes in self._expected_shapes():
+                    self._runner.warm_up(shapes)
+                self._engine.keep_cache()
+                resources.callback(self._engine.keep_cache)
+                self._resources = resources.pop_all()
+        except BaseException:
+            self._device.close()
+            raise
+        self._spinning = wait == "spin"
+        self._closed = False
+
+    @property
+    def settings(self) -> SessionSettings:
+        """How it runs; `notes` may grow as batches of other sizes come."""
+        graphs = self._engine.captures_graphs or self._runner.graphs
+        way = f"{'zero-copy, ' if self._device.integrated else ''}{'CUDA graphs' if graphs else 'no CUDA graphs'}"
+        return SessionSettings(
+            engine=self._engine.library,
+            provider=f"{self._device.name} by {self._device.library} ({way})",
+            threads=1,
+            spinning=self._spinning,
+            notes=(*self._engine.notes, *self._runner.notes),
+        )
+
+    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `PoseSession.run`."""
+        crop = self.manifest.recipe.crop
+        check_crops(crops, crop.height, crop.width)
+        check_input_kind(self._path, self.manifest, "crops")
+        with self._usable():
+            return self._in_batches("crops", crops, {})
+
+    def run_frame(
+        self, frame_bgr: NDArray[np.uint8], affines: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `FrameSession.run_frame`.
+
+        Raises:
+            InputError: also a frame that is smaller or larger than the plan's profile.
+        """
+        check_frame(frame_bgr, affines)
+        check_input_kind(self._path, self.manifest, "frame")
+        self._check_frame_size(frame_bgr.shape)
+        with self._usable():
+            self._runner.write("frame", frame_bgr)
+            return self._in_batches("affines", affines, {"frame": frame_bgr.shape})
+
+    def close(self) -> None:
+        """See `PoseSession.close`."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                with self._device.current():
+                    self._resources.close()
+            except MachineError:
+                if not self._device.lost:  # of a lost context there is nothing left to give back
+                    raise
+            finally:
+                self._device.close()
+
+    def __enter__(self) -> TensorRtSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # While Python ends, the libraries may be gone already; the driver frees everything then.
+        if not getattr(self, "_closed", True) and not sys.is_finalizing():
+            self.close()
+
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        """The session for this thread alone, in its CUDA context."""
+        with self._lock:
+            if self._closed:
+                raise InputError(f"{self._path}: this session is closed", cure="Open the file again.")
+            if self._device.lost:
+                raise MachineError(
+                    f"{self._path}: this session is dead since {self._device.lost}",
+                    cure="Start this process anew: CUDA has ended everything that it had on the GPU.",
+                )
+            with self._device.current():
+                yield
+
+    def _in_batches(
+        self, name: str, people: NDArray[Any], others: dict[str, tuple[int, ...]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run the input `name` (N, ...) in batches that the plan takes; `others` are there already: their shapes."""
+        batch, runner = self.manifest.batch, self._runner
+        keypoints = np.empty((len(people), self._joints, 2), np.float32)
+        scores = np.empty((len(people), self._joints), np.float32)
+        for start in range(0, len(people), batch.maximum):
+            part = people[start : start + batch.maximum]
+            rows, end = max(len(part), batch.minimum), start + len(part)
+            runner.write(name, part, rows)
+            runner.run(self._shapes({**others, name: (rows, *people.shape[1:])}))
+            keypoints[start:end] = runner.read("keypoints", (rows, self._joints, 2))[: len(part)]
+            scores[start:end] = runner.read("scores", (rows, self._joints))[: len(part)]
+        return keypoints, scores
+
+    def _shapes(self, by_name: dict[str, tuple[int, ...]]) -> Shapes:
+        return tuple(by_name[tensor.name] for tensor in self._engine.inputs)
+
+    def _expected_shapes(self) -> list[Shapes]:
+        """The shapes to be made ready: the batch sizes, frames of the size that the profile is tuned for."""
+        batch, limits = self.manifest.batch, self._engine.limits
+        sizes = range(batch.minimum, batch.maximum + 1)[:_WARMED_UP]
+        if self.manifest.input_kind == "crops":
+            return [self._shapes({"crops": (size, *limits["crops"][1][1:])}) for size in sizes]
+        return [self._shapes({"frame": limits["frame"][1], "affines": (batch.minimum, 2, 3)})]
+
+    def _check_profile(self) -> None:
+        """Check that the plan's own profile takes the batches that the manifest promises."""
+        name = "crops" if self.manifest.input_kind == "crops" else "affines"
+        smallest, _, largest = (shape[0] for shape in self._engine.limits[name])
+        batch = self.manifest.batch
+        if smallest > batch.minimum or largest < batch.maximum:
+            raise ModelFileError(
+                f"{self._path}: its profile takes {smallest} to {largest} people, its manifest says {batch}",
+                cure=_REEXPORT,
+            )
+
+    def _check_frame_size(self, shape: tuple[int, ...]) -> None:
+        smallest, _, largest = self._engine.limits["frame"]
+        if any(not low <= side <= high for low, side, high in zip(smallest, shape, largest, strict=True)):
+            raise InputError(
+                f"{self._path}: a frame of {shape[1]}x{shape[0]} pixels, and the plan takes "
+                f"{smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}",
+                cure="Resize the frame, or use an artefact of --input crops.",
+            )
