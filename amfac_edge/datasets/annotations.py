@@ -63,19 +63,20 @@ class DataSource:
     map_joints: bool = False
 
 
-def read_data_source(path: Path) -> DataSource:
-    """The `[source]` of a data table; its paths are relative to the table.
+def read_data_source(path: Path, *, folder: Path | None = None) -> DataSource:
+    """The `[source]` of a data table; its paths are relative to the table, or to `folder`.
 
     Raises:
         DeclaredError: a faulty file (all faults, with key paths).
     """
+    start = folder or path.parent
     with reading(read_toml(path), where=str(path)) as table:
         source = table.table("source")
         annotations = source.text("annotations")
         images = source.text("images", default="")
         found = DataSource(
-            annotations=path.parent / annotations,
-            images=path.parent / images if images else None,
+            annotations=start / annotations,
+            images=start / images if images else None,
             skeleton=source.text("skeleton", default=""),
             split=source.text("split", default=""),
             map_joints=source.flag("map_joints", default=False),

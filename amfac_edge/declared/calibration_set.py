@@ -2,18 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-from amfac_edge.declared.library import declared_path
+from amfac_edge.declared.library import declared_names, declared_path
 from amfac_edge.declared.reading import read_toml, reading
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["CalibrationSet", "load_calibration_set"]
+    from amfac_edge.declared.reading import Table
+    from amfac_edge.declared.recipe import CropRule
+
+__all__ = [
+    "Augmentation",
+    "CalibrationSet",
+    "CalibrationSource",
+    "calibration_set_names",
+    "crop_form",
+    "load_calibration_set",
+]
 
 _SCHEMA = "amfac-calibration/1"
+_USUAL_PADDING = 1.25
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KINDS = ("annotations", "video", "images", "generated")
+_FURTHEST, _LEAST_GAIN, _MOST_GAIN = 0.5, 0.2, 5.0
+
+
+@dataclass(frozen=True)
+class CalibrationSource:
+    """Where people come from.
+
+    Attributes:
+        kind: "annotations" (JSON and pictures; the table has more of it, which the data's reader reads), "images"
+            (without annotations), "video" or "generated" (drawn, without any file).
+        path: the JSON, the folder or tar of pictures, or the video; of generated people, the table.
+        boxes: a JSON of who is in the pictures or the video; None takes each as one person who fills it.
+        every: of a video, which frames are taken: each n-th one.
+    """
+
+    kind: Literal["annotations", "images", "video", "generated"]
+    path: Path
+    boxes: Path | None = None
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How boxes and light vary for those who calibrate, never for those who judge.
+
+    Attributes:
+        shift: a box moves by at most this part of its sides, either way.
+        scale: (least, most) by which its sides are multiplied.
+        brightness: (least, most) by which the crop's values are multiplied.
+    """
+
+    shift: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    brightness: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -26,8 +75,11 @@ class CalibrationSet:
         count: people to calibrate with.
         held_out: people to judge the result by, on other pictures.
         seed: of the choice.
-        generated: drawn people, which need no file.
-        table: the TOML, whose `[source]` is a data table; for a set that isn't generated.
+        source: where they come from.
+        augmentation: of those who calibrate.
+        digests: by `crop_form`, the SHA-256 that the chosen crops must have; empty where nothing is pinned.
+        table: the TOML.
+        folder: that its paths are relative to.
     """
 
     name: str
@@ -35,33 +87,91 @@ class CalibrationSet:
     count: int
     held_out: int
     seed: int
-    generated: bool
+    source: CalibrationSource
+    augmentation: Augmentation
     table: Path
+    folder: Path
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
-def load_calibration_set(name: str) -> CalibrationSet:
+def calibration_set_names() -> list[str]:
+    """Of the sets that this package declares, sorted."""
+    return declared_names("calib")
+
+
+def load_calibration_set(name: str, *, data: Path | None = None) -> CalibrationSet:
     """Read a declared set, or a TOML of the user's own.
+
+    Args:
+        name: of the set, or the path of a TOML.
+        data: the folder that the set's paths are relative to; None for the TOML's own.
 
     Raises:
         DeclaredError: no such set, or a faulty file (all faults, with key paths).
     """
     path = declared_path("calib", name, noun="calibration set")
+    folder = data or path.parent
     with reading(read_toml(path), where=str(path)) as table:
         table.text("schema", choices=(_SCHEMA,))
-        # Of any other source, the data table's reader says what it must have.
-        source = table.raw("source")
-        generated = isinstance(source, dict) and source.get("generated") is True
-        if generated:
-            table.table("source").ignore("generated")
-        found = CalibrationSet(
+        return CalibrationSet(
             name=path.stem,
             title=table.text("title"),
             count=table.integer("count", minimum=16),
             held_out=table.integer("held_out", minimum=16),
             seed=table.integer("seed", minimum=0),
-            generated=generated,
+            source=_source(table.table("source"), path, folder),
+            augmentation=_augmentation(table.table("augmentation", required=False)),
+            digests=_digests(table.table("digest", required=False)),
             table=path,
+            folder=folder,
         )
-        if not generated:
-            table.rest()
+
+
+def crop_form(rule: CropRule) -> str:
+    """What crops of a recipe are called where their digest is pinned: "384x288", with what is not usual after it."""
+    padding = "" if rule.padding == _USUAL_PADDING else f"-padding-{rule.padding:g}"
+    return f"{rule.height}x{rule.width}{padding}{'' if rule.pixel_centres else '-corner'}"
+
+
+def _source(table: Table, path: Path, folder: Path) -> CalibrationSource:
+    kind = next((key for key in _KINDS if key in table), "")
+    if kind == "annotations":
+        annotations = table.text("annotations")
+        # The reader of data tables says what else is right and wrong with it.
+        table.rest()
+        return CalibrationSource("annotations", folder / annotations)
+    if kind in {"images", "video"}:
+        boxes = table.text("boxes", default="")
+        return CalibrationSource(
+            "images" if kind == "images" else "video",
+            folder / table.text(kind),
+            folder / boxes if boxes else None,
+            table.integer("every", default=1, minimum=1) if kind == "video" else 1,
+        )
+    if not table.flag("generated", default=False):
+        table.fault("", "names no people: give annotations (a JSON), images, video, or generated = true")
+    return CalibrationSource("generated", path)
+
+
+def _augmentation(table: Table) -> Augmentation:
+    return Augmentation(
+        shift=table.number("shift", default=0.0, minimum=0.0, maximum=_FURTHEST),
+        scale=_range(table, "scale"),
+        brightness=_range(table, "brightness"),
+    )
+
+
+def _range(table: Table, key: str) -> tuple[float, float]:
+    least, most = table.numbers(key, count=2, default=(1.0, 1.0))
+    if not _LEAST_GAIN <= least <= most <= _MOST_GAIN:
+        table.fault(key, f"[{least:g}, {most:g}] is no range within {_LEAST_GAIN:g} and {_MOST_GAIN:g}")
+    return least, most
+
+
+def _digests(table: Table) -> dict[str, str]:
+    found = {}
+    for form in table.keys():  # noqa: SIM118 - a Table is no mapping
+        found[form] = table.text(form)
+        if not _DIGEST.fullmatch(found[form]):
+            table.fault(form, "expected a SHA-256: 64 digits from 0 to f")
     return found
