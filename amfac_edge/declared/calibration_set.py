@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from amfac_edge.declared.library import declared_names, declared_path
 from amfac_edge.declared.reading import read_toml, reading
+from amfac_edge.errors import DeclaredError
+from amfac_edge.files import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,7 @@ __all__ = [
     "calibration_set_names",
     "crop_form",
     "load_calibration_set",
+    "pin_digest",
 ]
 
 _SCHEMA = "amfac-calibration/1"
@@ -131,6 +134,40 @@ def crop_form(rule: CropRule) -> str:
     """What crops of a recipe are called where their digest is pinned: "384x288", with what is not usual after it."""
     padding = "" if rule.padding == _USUAL_PADDING else f"-padding-{rule.padding:g}"
     return f"{rule.height}x{rule.width}{padding}{'' if rule.pixel_centres else '-corner'}"
+
+
+def pin_digest(path: Path, form: str, digest: str) -> None:
+    """Write the digest of a set's crops into its TOML, in the place of one of that form; the rest stays as it is.
+
+    Args:
+        path: of the TOML.
+        form: of `crop_form`.
+        digest: SHA-256 in hex.
+
+    Raises:
+        OutputError: the TOML can't be written to.
+        DeclaredError: its digests are written in a way that can't be changed line by line.
+    """
+    text, line = path.read_text(encoding="utf-8"), f'"{form}" = "{digest}"'
+    here = re.compile(rf'^"{re.escape(form)}"[ \t]*=.*$', re.MULTILINE)
+    head = re.compile(r"^\[digest\].*$", re.MULTILINE)
+    if here.search(text):
+        text = here.sub(line, text, count=1)
+    elif head.search(text):
+        text = head.sub(f"[digest]\n{line}", text, count=1)
+    else:
+        text = f"{text.rstrip()}\n\n[digest]\n{line}\n"
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        try:
+            pinned = load_calibration_set(str(temporary)).digests.get(form)
+        except DeclaredError:
+            pinned = None
+        if pinned != digest:
+            raise DeclaredError(
+                f"{path}: its digests are not written line by line, one to a key",
+                cure=f"Write it yourself, below [digest]: {line}",
+            )
 
 
 def _source(table: Table, path: Path, folder: Path) -> CalibrationSource:
