@@ -81,9 +81,13 @@ class CudaPythonDevice(CudaFaults):
         """See `CudaDevice.host_buffer`."""
         flags = self.runtime.cudaHostAllocMapped if mapped else self.runtime.cudaHostAllocDefault
         place = int(self.call("cudaHostAlloc", size, flags))
+        try:
+            address = int(self.call("cudaHostGetDevicePointer", place, 0)) if mapped else 0
+        except MachineError:
+            self.call("cudaFreeHost", place)
+            raise
         array = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(place))
         array[:] = 0
-        address = int(self.call("cudaHostGetDevicePointer", place, 0)) if mapped else 0
         return Buffer(size, address, array, place)
 
     def free(self, buffer: Buffer) -> None:

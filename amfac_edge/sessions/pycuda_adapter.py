@@ -70,6 +70,13 @@ class PycudaDevice(CudaFaults):
                 self.driver.init()
             self._own = context is None
             self._context = self._chosen(capabilities).retain_primary_context() if self._own else context
+        try:
+            self._read_facts()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_facts(self) -> None:
         with self.current(), self.translated():
             device = self.driver.Context.get_device()
             self.name = str(device.name())
@@ -106,7 +113,11 @@ class PycudaDevice(CudaFaults):
         with self.translated():
             array = self.driver.pagelocked_empty(size, np.uint8, mem_flags=flags)
             array[:] = 0
-            address = int(array.base.get_device_pointer()) if mapped else 0
+            try:
+                address = int(array.base.get_device_pointer()) if mapped else 0
+            except self.driver.Error:
+                array.base.free()
+                raise
         return Buffer(size, address, array, array.base)
 
     def free(self, buffer: Buffer) -> None:
@@ -184,7 +195,12 @@ class PycudaStream:
         self._stream: Any = driver.Stream(_NON_BLOCKING)
         self.handle = int(self._stream.handle)
         flags = driver.event_flags.DISABLE_TIMING | (0 if spinning else driver.event_flags.BLOCKING_SYNC)
-        self._event: Any = driver.Event(flags)
+        self._event: Any = None
+        try:
+            self._event = driver.Event(flags)
+        except driver.Error:
+            self._stream = None
+            raise
         device.streams[self.handle] = self._stream
 
     def copy(self, target: Buffer, source: Buffer, size: int) -> None:

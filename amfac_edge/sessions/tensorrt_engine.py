@@ -62,6 +62,7 @@ class LoadedEngine:
                 f"{path}: TensorRT's lean runtime, all that is here, runs version-compatible plans, which this isn't",
                 cure="Build it with --version-compatible, or install TensorRT itself.",
             )
+        self._runtime: Any = None
         self._engine: Any = self._deserialised(content, host_code=host_code)
         self._memory: Buffer | None = None
         inputs, outputs = self._tensors(self._engine, manifest)
@@ -114,8 +115,7 @@ class LoadedEngine:
 
     def close(self) -> None:
         """Free engine and memory; contexts must be gone."""
-        self._rtx = None
-        self._engine = None
+        self._rtx = self._engine = self._runtime = None
         memory, self._memory = self._memory, None
         if memory is not None:
             self._device.free(memory)
@@ -132,8 +132,7 @@ class LoadedEngine:
             raise self.failure() from error
         if engine is None:
             raise self.failure()
-        # The engine needs its runtime alive; older bindings don't see to that.
-        self._runtime = runtime
+        self._runtime = runtime  # which the engine needs alive
         return engine
 
     def _tensors(

@@ -148,11 +148,9 @@ class TensorRtSession:
                 return
             self._closed = True
             try:
-                with self._device.current():
+                # A lost context can't be entered, and has nothing to give back: objects are let go of all the same.
+                with contextlib.nullcontext() if self._device.lost else self._device.current():
                     self._resources.close()
-            except MachineError:
-                if not self._device.lost:  # of a lost context there is nothing left to give back
-                    raise
             finally:
                 self._device.close()
 
