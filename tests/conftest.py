@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from tests.fake_root import FakeRoot
@@ -49,6 +49,12 @@ def markers() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def made_frame_network() -> ModuleType:
+    """The module `made_frame_network.py`: a network of whole frames with an answer known by hand."""
+    return _module("made_frame_network")
+
+
+@pytest.fixture(scope="session")
 def made_plans() -> ModuleType:
     """The module `made_plans.py`: plans with the heads and manifests of real ones."""
     return _module("made_plans")
@@ -74,6 +80,14 @@ def _module(name: str) -> ModuleType:
 def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands wrap their lines to the terminal; whose it is must not decide what a test sees."""
     monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a user's cache holds must not decide what a test sees, nor a test fill it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ DECLARED = {
 
 LOADED = """
 import json
+from amfac_edge.declared.calibration_set import calibration_set_names, load_calibration_set
 from amfac_edge.declared.public_model import load_public_model, public_model_names
 from amfac_edge.declared.published import load_published, published_names
 from amfac_edge.declared.recipe import load_recipe, recipe_names
@@ -34,6 +35,7 @@ loaded = {
     "targets": [load_target(name).name for name in target_names()],
     "models": [load_public_model(name).name for name in public_model_names()],
     "tables": [load_published(name).name for name in published_names()],
+    "sets": [load_calibration_set(name).name for name in calibration_set_names()],
 }
 print(json.dumps([amfac_edge.__file__, loaded]))
 """
@@ -92,6 +94,9 @@ def test_declared_files_load_from_an_unpacked_wheel(wheel: zipfile.ZipFile, tree
     done = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
     origin, loaded = json.loads(done.stdout)
     assert origin == str(tmp_path / "amfac_edge" / "__init__.py")
-    folders = {"recipes": "export", "models": "export/fetch", "targets": "engines", "tables": "bench/published"}
+    folders = {
+        "recipes": "export", "models": "export/fetch", "targets": "engines", "tables": "bench/published",
+        "sets": "calib",
+    }  # fmt: skip
     for noun, folder in folders.items():
         assert loaded[noun] == sorted(path.stem for path in (tree / folder).glob(DECLARED[folder]))
