@@ -32,6 +32,7 @@ _SCHEMA = "amfac-calibration/1"
 _USUAL_PADDING = 1.25
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KINDS = ("annotations", "video", "images", "generated")
+_SURE = 0.5
 _FURTHEST, _LEAST_GAIN, _MOST_GAIN = 0.5, 0.2, 5.0
 
 
@@ -44,12 +45,14 @@ class CalibrationSource:
             (without annotations), "video" or "generated" (drawn, without any file).
         path: the JSON, the folder or tar of pictures, or the video; of generated people, the table.
         boxes: a JSON of who is in the pictures or the video; None takes each as one person who fills it.
+        min_score: of a box that is used; a detector's doubtful ones show no people.
         every: of a video, which frames are taken: each n-th one.
     """
 
     kind: Literal["annotations", "images", "video", "generated"]
     path: Path
     boxes: Path | None = None
+    min_score: float = _SURE
     every: int = 1
 
 
@@ -183,6 +186,7 @@ def _source(table: Table, path: Path, folder: Path) -> CalibrationSource:
             "images" if kind == "images" else "video",
             folder / table.text(kind),
             folder / boxes if boxes else None,
+            table.number("min_score", default=_SURE, minimum=0.0, maximum=1.0) if boxes else _SURE,
             table.integer("every", default=1, minimum=1) if kind == "video" else 1,
         )
     if not table.flag("generated", default=False):

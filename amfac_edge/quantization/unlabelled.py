@@ -56,7 +56,7 @@ def unlabelled_people(declared: CalibrationSet, wanted: int, skeleton: Skeleton)
             break
         frame = pictures.frame(number)
         height, width = frame.image.shape[:2]
-        people = _fitting(boxes, frame)
+        people = _fitting(boxes, frame, declared.source.min_score)
         if len(people):
             record = ImageRecord(number + 1, pictures.name_of(number), width, height)
             found.append((number, record, people[random.integers(len(people))]))
@@ -72,10 +72,11 @@ def _boxes(declared: CalibrationSet) -> BoxSource:
     return FullFrame() if source.boxes is None else BoxFile(source.boxes, video=source.kind == "video")
 
 
-def _fitting(boxes: BoxSource, frame: Frame) -> NDArray[np.float64]:
-    """The boxes of a frame, (N, 4) xyxy, that are large enough."""
+def _fitting(boxes: BoxSource, frame: Frame, min_score: float) -> NDArray[np.float64]:
+    """The boxes of a frame, (N, 4) xyxy, that are sure and large enough."""
+    everybody = boxes.people(frame)
     try:
-        found = checked_boxes(boxes.people(frame).boxes, *frame.image.shape[:2])
+        found = checked_boxes(everybody.boxes[everybody.scores >= min_score], *frame.image.shape[:2])
     except FrameError as error:
         raise FrameError(f"{frame.name}: {error.problem}", cure=error.cure) from error
     return found[(found[:, 2:] - found[:, :2]).min(axis=1, initial=np.inf) >= SMALLEST_BOX]

@@ -153,12 +153,17 @@ def test_pictures_are_turned_as_their_exif_says(
 
 @pytest.mark.usefixtures("album")
 def test_boxes_say_who_is_in_pictures(declared: Callable[..., CalibrationSet], recipe: Recipe, tmp_path: Path) -> None:
-    rows = [{"file_name": f"{n:03}.png", "bbox": [1, 2, 33 + n / 10, 34]} for n in range(PICTURES)]
+    rows: list[dict[str, Any]] = [
+        {"file_name": f"{n:03}.png", "bbox": [1, 2, 33 + n / 10, 34]} for n in range(PICTURES)
+    ]
     rows += [{"file_name": "000.png", "bbox": [1, 2, 5, 6]}]
+    rows += [{"file_name": f"{n:03}.png", "bbox": [5, 6, 40, 40], "score": 0.4} for n in range(PICTURES)]
     (tmp_path / "boxes.json").write_text(json.dumps(rows))
     found = calibration_people(declared('images = "album"\nboxes = "boxes.json"'), recipe)
     numbers = found.people.image_ids - 1
     assert found.people.boxes[:, 2] == pytest.approx(1 + 33 + numbers / 10)
+    doubtful = 'images = "album"\nboxes = "boxes.json"\nmin_score = 0.4'
+    assert 5 in calibration_people(declared(doubtful), recipe).people.boxes[:, 0]
     (tmp_path / "boxes.json").write_text(json.dumps(rows[:31]))
     with pytest.raises(InputError, match=r"31 usable people on pictures of their own, 16 \+ 16 are asked for"):
         calibration_people(declared('images = "album"\nboxes = "boxes.json"'), recipe)
@@ -231,13 +236,14 @@ def test_augmentation_moves_those_who_calibrate_alone(
         ("generated = false", r"source: names no people"),
         ('images = "album"\nevery = 3', r"source\.every: unknown key"),
         ('video = "a.mp4"\nevery = 0', r"source\.every: 0 is not within 1"),
+        ('images = "album"\nmin_score = 0.3', r"source\.min_score: unknown key"),
         ('images = "album"\n[augmentation]\nshift = 0.6', r"augmentation\.shift: 0\.6 is not within"),
         ('images = "album"\n[augmentation]\nscale = [1.2, 1.1]', r"augmentation\.scale: \[1\.2, 1\.1\] is no range"),
         ('images = "album"\n[augmentation]\nrotate = 1', r"augmentation\.rotate: unknown key"),
         ('images = "album"\n[digest]\n"64x48" = "abc"', r"digest\.64x48: expected a SHA-256"),
         ('images = "album"\nimage = "x"', r"source\.image: unknown key; did you mean images"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_faulty_tables(declared: Callable[..., CalibrationSet], source: str, message: str) -> None:
     with pytest.raises(DeclaredError, match=message):
