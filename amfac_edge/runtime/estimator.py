@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from amfac_edge.keypoints import (
     warp_crops,
 )
 from amfac_edge.runtime.poses import Poses
-from amfac_edge.sessions import FrameSession, open_session
+from amfac_edge.sessions import FrameSession, OnGpu, Ticket, open_session
+from amfac_edge.sessions.ahead import DEPTH, Ahead
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -55,24 +57,51 @@ class PoseEstimator:
         with PoseEstimator("amfacpose-r18-256x256.cpu.fp32.onnx") as estimator:
             poses = estimator(frame, [[100, 40, 260, 420]])
 
-    One estimator may be called from several threads at once: each thread has crop buffers of its own, and the engine
-    takes concurrent calls. They share the engine's threads, so two calls at once take longer each; for throughput give
-    `threads=1` and call from as many threads as there are cores.
+    One estimator may be called from several threads at once: each thread has crop buffers of its own. ONNX Runtime
+    takes concurrent calls, which share its threads, so two at once take longer each; for throughput give `threads=1`
+    and call from as many threads as there are cores. On a GPU calls go one after the other; `submit` cuts the crops of
+    one frame while the GPU is at the one before.
 
     Args:
-        path: of an artefact of amfac-export (`.onnx` of the target cpu), which may take crops or whole frames: what is
-            given and what comes back is the same for both.
-        threads: that one call may use; None for the physical cores that this process may run on.
-        spinning: whether idle engine threads wait actively: less latency on a quiet machine, many times more on a busy
-            one.
+        path: of an artefact of amfac-export (`.onnx` or `.plan`), which may take crops or whole frames: what is given
+            and what comes back is the same for both.
+        threads: see `open_session`, this and all that follow.
+        spinning: of an ONNX file: whether idle threads wait actively.
+        provider: of an ONNX file: "cpu" or "cuda".
+        cuda: of a plan: the library of CUDA.
+        context: of a plan: a context of pycuda's to run in.
+        wait: of a plan: "block" or "spin".
+        host_code: of a plan: its maker is trusted to run code on the CPU.
 
     Raises:
         ModelFileError: the file can't be used; the message says why and what to do.
-        MachineError: onnxruntime or OpenCV is missing, or the file is for another engine.
+        MachineError: the file isn't for this machine, or something to run it with is missing.
     """
 
-    def __init__(self, path: str | Path, *, threads: int | None = None, spinning: bool = True) -> None:
-        self._start(open_session(path, threads=threads, spinning=spinning))
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        threads: int | None = None,
+        spinning: bool = True,
+        provider: str = "cpu",
+        cuda: str | None = None,
+        context: Any = None,  # noqa: ANN401 - pycuda's own
+        wait: str = "block",
+        host_code: bool = False,
+    ) -> None:
+        self._start(
+            open_session(
+                path,
+                threads=threads,
+                spinning=spinning,
+                provider=provider,
+                cuda=cuda,
+                context=context,
+                wait=wait,
+                host_code=host_code,
+            )
+        )
 
     @classmethod
     def over(cls, session: PoseSession) -> PoseEstimator:
@@ -92,6 +121,7 @@ class PoseEstimator:
             )
         self._session: PoseSession | None = session
         self._buffers = threading.local()
+        self._ahead, self._slots = Ahead(), [np.empty(0, np.uint8) for _ in range(DEPTH)]
         self.manifest: Manifest = session.manifest
         self.settings: SessionSettings = session.settings
         self.skeleton: Skeleton = skeleton(session.manifest.recipe.skeleton)
@@ -103,12 +133,13 @@ class PoseEstimator:
         """Height and width of a crop, in pixels."""
         return self.manifest.recipe.crop.height, self.manifest.recipe.crop.width
 
-    def __call__(self, frame: NDArray[np.uint8], boxes: ArrayLike | None) -> Poses:
+    def __call__(self, frame: NDArray[np.uint8] | OnGpu, boxes: ArrayLike | None) -> Poses:
         """The joints of N people.
 
         Args:
             frame: (Hf, Wf, 3) uint8 BGR as OpenCV reads it, (Hf, Wf, 4) BGRA or BGRx, (Hf, Wf) grey; any strides,
-                read-only too. Of four channels the crops are cut as they are, and no copy of the frame is made.
+                read-only too. Of four channels the crops are cut as they are, and no copy of the frame is made. A plan
+                of whole frames also takes (Hf, Wf, 3) that lies on the GPU (`__cuda_array_interface__`).
             boxes: (N, 4) xyxy in frame pixels, a list or an array. None, [] and shape (0, 4) mean nobody, and nothing
                 is run.
 
@@ -121,16 +152,53 @@ class PoseEstimator:
         """
         return self.timed(frame, boxes)[0]
 
-    def timed(self, frame: NDArray[np.uint8], boxes: ArrayLike | None) -> tuple[Poses, StageTimes]:
+    def submit(self, frame: NDArray[np.uint8] | OnGpu, boxes: ArrayLike | None) -> Ticket[Poses]:
+        """The same, behind the caller: the crops are cut here and now, the network runs while the next ones are cut.
+
+            ticket = estimator.submit(frame, boxes)
+            ...                                  # the next frame comes, and is submitted
+            poses = ticket.result()
+
+        Two frames may be under way; a third one waits for the first. Results come in the order of the frames. A crowd
+        of more than 32 goes through at once, before this returns.
+
+        Args:
+            frame: as above; it may be overwritten when this returns, unless it lies on the GPU.
+            boxes: as above.
+
+        Raises:
+            FrameError: a frame or boxes that can't be used. What goes wrong later, `result()` raises.
+            InputError: the estimator is closed.
+        """
+        session = self._opened()
+        picture, people = self._checked(frame, boxes)
+        if not 0 < len(people) <= self._crops_at_once:
+            return Ticket.of(self(frame, boxes))
+        affines = crop_affines(people, self.manifest.recipe.crop)
+
+        def prepared(slot: int) -> Callable[[], Poses]:
+            if self._takes_frames:
+                places, kept = affines.astype(np.float32), picture
+                if isinstance(picture, np.ndarray):
+                    kept = self._slot(slot, picture.shape)
+                    kept[...] = picture
+                return lambda: self._poses(people, *cast("FrameSession", session).run_frame(kept, places))
+            crops = self._slot(slot, (len(people), *self.input_size, 3))
+            warp_crops(picture, affines, crops)
+
+            def run() -> Poses:
+                keypoints, scores = session.run(crops)
+                return self._poses(people, transform_points(keypoints, affines), scores)
+
+            return run
+
+        return self._ahead.submit(prepared)
+
+    def timed(self, frame: NDArray[np.uint8] | OnGpu, boxes: ArrayLike | None) -> tuple[Poses, StageTimes]:
         """The same, with the time of each stage."""
-        session = self._session
-        if session is None:
-            raise InputError(
-                "this PoseEstimator is closed", cure="Make a new one; close() belongs behind the last call."
-            )
+        session = self._opened()
         started = perf_counter()
-        picture = checked_frame(frame, fourth_channel=not self._takes_frames)
-        people = checked_boxes(() if boxes is None else boxes, picture.shape[0], picture.shape[1])
+        picture, people = self._checked(frame, boxes)
         poses = Poses(
             keypoints=np.empty((len(people), len(self.skeleton.joints), 2), np.float32),
             scores=np.empty((len(people), len(self.skeleton.joints)), np.float32),
@@ -159,8 +227,9 @@ class PoseEstimator:
         return poses, StageTimes(crop_s * 1e3, network_s * 1e3, decode_s * 1e3)
 
     def close(self) -> None:
-        """Free the engine. Closing twice is allowed; a call afterwards is an error."""
+        """Wait for what was submitted, and free the engine. Closing twice is allowed; a call afterwards is an error."""
         session, self._session = self._session, None
+        self._ahead.close()
         if session is not None:
             session.close()
 
@@ -172,6 +241,26 @@ class PoseEstimator:
     ) -> None:
         self.close()
 
+    def _opened(self) -> PoseSession:
+        session = self._session
+        if session is None:
+            raise InputError(
+                "this PoseEstimator is closed", cure="Make a new one; close() belongs behind the last call."
+            )
+        return session
+
+    def _checked(
+        self, frame: NDArray[np.uint8] | OnGpu, boxes: ArrayLike | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """The frame as the session takes it, (Hf, Wf, 3) or (Hf, Wf, 4), and the boxes (N, 4)."""
+        if self._takes_frames and not isinstance(frame, np.ndarray) and isinstance(frame, OnGpu):
+            picture = cast("NDArray[np.uint8]", frame)  # the session looks at it
+            height, width = (*frame.__cuda_array_interface__["shape"], 0, 0)[:2]
+        else:
+            picture = checked_frame(frame, fourth_channel=not self._takes_frames)
+            height, width = picture.shape[:2]
+        return picture, checked_boxes(() if boxes is None else boxes, height, width)
+
     def _crops(self, count: int) -> NDArray[np.uint8]:
         """This thread's buffer for `count` crops: (count, H, W, 3) uint8, with the crops of the last call in it."""
         buffer: NDArray[np.uint8] | None = getattr(self._buffers, "crops", None)
@@ -179,6 +268,20 @@ class PoseEstimator:
             buffer = np.empty((count, *self.input_size, 3), np.uint8)
             self._buffers.crops = buffer
         return buffer[:count]
+
+    def _slot(self, slot: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """An array of `shape` in the memory of a slot of `_ahead`, uint8, with whatever lay there."""
+        size = math.prod(shape)
+        if self._slots[slot].size < size:
+            self._slots[slot] = np.empty(size, np.uint8)
+        return self._slots[slot][:size].reshape(shape)
+
+    def _poses(
+        self, people: NDArray[np.float64], keypoints: NDArray[np.floating], scores: NDArray[np.float32]
+    ) -> Poses:
+        """Poses of N people: boxes (N, 4), keypoints (N, K, 2) in frame pixels, scores (N, K)."""
+        self._check_finite(scores)
+        return Poses(keypoints.astype(np.float32, copy=False), scores, people.astype(np.float32))
 
     def _check_finite(self, scores: NDArray[np.float32]) -> None:
         if not math.isfinite(scores.sum()):  # one pass in place of two; scores are within 0 and 1

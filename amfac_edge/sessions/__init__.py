@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from amfac_edge.sessions.ahead import Ticket
 from amfac_edge.sessions.cores import usable_cores
+from amfac_edge.sessions.gpu_arrays import OnGpu
 from amfac_edge.sessions.opening import open_session
 from amfac_edge.sessions.session import FrameSession, PoseSession, SessionSettings
 
-__all__ = ["FrameSession", "PoseSession", "SessionSettings", "open_session", "usable_cores"]
+__all__ = ["FrameSession", "OnGpu", "PoseSession", "SessionSettings", "Ticket", "open_session", "usable_cores"]

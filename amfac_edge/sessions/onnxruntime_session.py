@@ -11,8 +11,16 @@ import numpy as np
 from amfac_edge.artefact import Manifest, TensorSpec, manifest_from_metadata, manifest_path, read_manifest
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import InputError, MachineError, MissingExtraError, ModelFileError
+from amfac_edge.sessions.ahead import Ahead, Ticket
 from amfac_edge.sessions.cores import usable_cores
-from amfac_edge.sessions.session import SessionSettings, check_contract, check_crops, check_frame, check_input_kind
+from amfac_edge.sessions.session import (
+    SessionSettings,
+    check_affines,
+    check_contract,
+    check_crops,
+    check_frame,
+    check_input_kind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +56,7 @@ class OnnxRuntimeSession:
             raise InputError(
                 f"threads={threads} is not within 1 and {_MOST_THREADS}", cure="Leave it out for this machine's cores."
             )
-        self._path = path
+        self._path, self._ahead = path, Ahead()
         self.manifest = read_manifest(path) if manifest_path(path).exists() else _manifest_inside(path)
         threads = threads or usable_cores()
         self._engine: Any = _opened(path, threads, spinning=spinning, provider=provider)
@@ -69,12 +77,28 @@ class OnnxRuntimeSession:
         self, frame_bgr: NDArray[np.uint8], affines: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `FrameSession.run_frame`."""
-        check_frame(frame_bgr, affines)
+        check_frame(frame_bgr)
+        check_affines(affines)
         check_input_kind(self._path, self.manifest, "frame")
         return self._in_batches("affines", affines, {"frame": frame_bgr})
 
+    def submit(self, crops: NDArray[np.uint8]) -> Ticket[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """`run` behind the caller: two calls may be under way, a third one waits for the first.
+
+        Args:
+            crops: (N, H, W, 3) uint8 BGR, C-contiguous; they must stay as they are until the result is there.
+
+        Returns:
+            A ticket whose `result()` gives, or raises, what `run` would.
+
+        Raises:
+            InputError: the session is closed.
+        """
+        return self._ahead.submit(lambda _: lambda: self.run(crops))
+
     def close(self) -> None:
         """See `PoseSession.close`."""
+        self._ahead.close()
         self._engine = None
 
     def __enter__(self) -> OnnxRuntimeSession:

@@ -24,6 +24,7 @@ __all__ = [
     "FrameSession",
     "PoseSession",
     "SessionSettings",
+    "check_affines",
     "check_contract",
     "check_crops",
     "check_frame",
@@ -118,8 +119,13 @@ def check_crops(crops: NDArray[np.uint8], height: int, width: int) -> None:
     """Check the argument of `PoseSession.run`.
 
     Raises:
-        InputError: another shape, dtype or layout.
+        InputError: another shape, dtype or layout, or no NumPy array.
     """
+    if not isinstance(crops, np.ndarray):
+        raise InputError(
+            f"the crops are a {type(crops).__name__}, not a NumPy array",
+            cure="Give NumPy arrays; a plan also takes arrays that lie on the GPU (__cuda_array_interface__).",
+        )
     if (
         crops.dtype != np.uint8
         or crops.shape[1:] != (height, width, 3)
@@ -133,16 +139,29 @@ def check_crops(crops: NDArray[np.uint8], height: int, width: int) -> None:
         )
 
 
-def check_frame(frame_bgr: NDArray[np.uint8], affines: NDArray[np.float32]) -> None:
-    """Check the arguments of `FrameSession.run_frame`.
+def check_frame(frame_bgr: NDArray[np.uint8]) -> None:
+    """Check the first argument of `FrameSession.run_frame`.
 
     Raises:
-        InputError: another shape, dtype or layout.
+        InputError: another shape, dtype or layout, or no NumPy array.
     """
+    if not isinstance(frame_bgr, np.ndarray):
+        raise InputError(
+            f"the frame is a {type(frame_bgr).__name__}, not a NumPy array",
+            cure="Give a NumPy array; a plan also takes one that lies on the GPU (__cuda_array_interface__).",
+        )
     if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3 or not frame_bgr.size:  # noqa: PLR2004
         raise InputError(
             f"the frame is {frame_bgr.dtype} {frame_bgr.shape}", cure="Give uint8 of shape (height, width, 3), BGR."
         )
+
+
+def check_affines(affines: NDArray[np.float32]) -> None:
+    """Check the second argument of `FrameSession.run_frame`.
+
+    Raises:
+        InputError: another shape or dtype.
+    """
     if affines.dtype != np.float32 or affines.shape[1:] != (2, 3) or not len(affines):
         raise InputError(
             f"the affines are {affines.dtype} {affines.shape}",

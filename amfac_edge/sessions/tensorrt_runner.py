@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amfac_edge.errors import MachineError, ModelFileError
+from amfac_edge.sessions.cuda import Buffer
+from amfac_edge.sessions.gpu_arrays import GpuArray
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from amfac_edge.artefact import TensorSpec
-    from amfac_edge.sessions.cuda import Buffer, CudaDevice, CudaGraph, CudaStream
+    from amfac_edge.sessions.cuda import CudaDevice, CudaGraph, CudaStream
     from amfac_edge.sessions.tensorrt_engine import LoadedEngine, Shapes
 
 __all__ = ["EngineRunner"]
@@ -86,27 +88,27 @@ class EngineRunner:
         }
         resources.callback(self._drop_all)
 
-    def write(self, name: str, values: NDArray[Any], rows: int | None = None) -> None:
-        """Hand in an input; enqueues its copy to the GPU.
+    def write(self, name: str, values: NDArray[Any] | GpuArray, rows: int | None = None) -> None:
+        """Hand in an input; enqueues its copy to where the engine reads it.
 
         Args:
             name: of the input.
-            values: (M, ...), of the input's dtype and, but for the first axis, its shape.
-            rows: length of the first axis, M at least; what `values` lack of it is filled with zeros. None for M.
+            values: (M, ...), of the input's dtype and, but for the first axis, its shape. Of an array on the GPU the
+                copy is within the GPU, and it must stay as it is until the run.
+            rows: length of the first axis, M at least; what `values` lack of it is filled with zeros, or left over on
+                the GPU. None for M.
         """
         port = self._inputs[name]
-        rows = len(values) if rows is None else rows
-        view = port.view((rows, *values.shape[1:]))
+        if isinstance(values, GpuArray):
+            if values.stream is not None:
+                self._device.finish(values.stream)
+            self._stream.copy(port.gpu, Buffer(values.nbytes, values.address), values.nbytes)
+            return
+        view = port.view((len(values) if rows is None else rows, *values.shape[1:]))
         view[: len(values)] = values
         view[len(values) :] = 0
         if not port.is_mapped:
             self._stream.copy(port.gpu, port.host, view.nbytes)
-
-    def write_from_gpu(self, name: str, source: Buffer, shape: tuple[int, ...], rows: int) -> None:
-        """The same of memory that the GPU has: a copy within it; rows that are lacking hold what was there before."""
-        port = self._inputs[name]
-        assert rows * math.prod(shape[1:]) * port.dtype.itemsize <= port.gpu.size
-        self._stream.copy(port.gpu, source, math.prod(shape) * port.dtype.itemsize)
 
     def run(self, shapes: Shapes) -> None:
         """Run the engine on what was handed in; returns when the outputs can be read."""

@@ -17,9 +17,18 @@ import numpy as np
 from amfac_edge.artefact import examine, manifest_path
 from amfac_edge.errors import InputError, MachineError, ModelFileError
 from amfac_edge.keypoints import skeleton
+from amfac_edge.sessions.ahead import Ahead, Ticket
 from amfac_edge.sessions.cuda import CudaDevice, open_device
+from amfac_edge.sessions.gpu_arrays import GpuArray, OnGpu, gpu_array
 from amfac_edge.sessions.host import this_host
-from amfac_edge.sessions.session import SessionSettings, check_contract, check_crops, check_frame, check_input_kind
+from amfac_edge.sessions.session import (
+    SessionSettings,
+    check_affines,
+    check_contract,
+    check_crops,
+    check_frame,
+    check_input_kind,
+)
 from amfac_edge.sessions.tensorrt_engine import LoadedEngine
 from amfac_edge.sessions.tensorrt_runner import EngineRunner
 
@@ -69,7 +78,7 @@ class TensorRtSession:
     ) -> None:
         if wait not in WAITS:
             raise InputError(f'wait="{wait}" is no way to wait', cure='Give "block" or "spin".')
-        self._path, self._lock = path, threading.Lock()
+        self._path, self._lock, self._ahead = path, threading.Lock(), Ahead()
         self._closed = True
         examined = examine(path, dataclasses.replace(this_host(), host_code_allowed=host_code))
         examined.verdict.require(path)
@@ -118,31 +127,55 @@ class TensorRtSession:
             notes=(*self._engine.notes, *self._runner.notes),
         )
 
-    def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """See `PoseSession.run`."""
+    def run(self, crops: NDArray[np.uint8] | OnGpu) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `PoseSession.run`.
+
+        Args:
+            crops: (N, H, W, 3) uint8 BGR; those that lie on the GPU are not copied to the host.
+        """
         crop = self.manifest.recipe.crop
-        check_crops(crops, crop.height, crop.width)
+        people: NDArray[np.uint8] | GpuArray
+        if isinstance(crops, np.ndarray) or not isinstance(crops, OnGpu):
+            people = crops
+            check_crops(crops, crop.height, crop.width)
+        else:
+            people = gpu_array(crops, what="crops", shape=(None, crop.height, crop.width, 3))
         check_input_kind(self._path, self.manifest, "crops")
         with self._usable():
-            return self._in_batches("crops", crops, {})
+            return self._in_batches("crops", people, {})
 
     def run_frame(
-        self, frame_bgr: NDArray[np.uint8], affines: NDArray[np.float32]
+        self, frame_bgr: NDArray[np.uint8] | OnGpu, affines: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `FrameSession.run_frame`.
+
+        Args:
+            frame_bgr: (Hf, Wf, 3) uint8 BGR; one that lies on the GPU is not copied to the host.
+            affines: (N, 2, 3) float32, crop pixels to frame pixels.
 
         Raises:
             InputError: also a frame that is smaller or larger than the plan's profile.
         """
-        check_frame(frame_bgr, affines)
+        frame: NDArray[np.uint8] | GpuArray
+        check_affines(affines)
+        if isinstance(frame_bgr, np.ndarray) or not isinstance(frame_bgr, OnGpu):
+            frame = frame_bgr
+            check_frame(frame_bgr)
+        else:
+            frame = gpu_array(frame_bgr, what="frame", shape=(None, None, 3))
         check_input_kind(self._path, self.manifest, "frame")
-        self._check_frame_size(frame_bgr.shape)
+        self._check_frame_size(frame.shape)
         with self._usable():
-            self._runner.write("frame", frame_bgr)
-            return self._in_batches("affines", affines, {"frame": frame_bgr.shape})
+            self._runner.write("frame", frame)
+            return self._in_batches("affines", affines, {"frame": frame.shape})
+
+    def submit(self, crops: NDArray[np.uint8]) -> Ticket[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """See `OnnxRuntimeSession.submit`."""
+        return self._ahead.submit(lambda _: lambda: self.run(crops))
 
     def close(self) -> None:
         """See `PoseSession.close`."""
+        self._ahead.close()
         with self._lock:
             if self._closed:
                 return
@@ -182,7 +215,7 @@ class TensorRtSession:
                 yield
 
     def _in_batches(
-        self, name: str, people: NDArray[Any], others: dict[str, tuple[int, ...]]
+        self, name: str, people: NDArray[Any] | GpuArray, others: dict[str, tuple[int, ...]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run the input `name` (N, ...) in batches that the plan takes; `others` are there already: their shapes."""
         batch, runner = self.manifest.batch, self._runner
