@@ -97,7 +97,7 @@ class CalibrationSet:
     augmentation: Augmentation
     table: Path
     folder: Path
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def calibration_set_names() -> list[str]:

@@ -91,6 +91,7 @@ def test_shipped_sets_load(name: str) -> None:
     found = load_calibration_set(name)
     assert found.count + found.held_out >= 128
     assert found.digests == {}
+    assert hash(found) == hash(load_calibration_set(name))
 
 
 def test_shipped_sets_of_pictures_say_where_to_name_them(recipe: Recipe, tmp_path: Path) -> None:
