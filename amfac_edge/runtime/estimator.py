@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from amfac_edge.errors import InputError, ModelFileError
+from amfac_edge.errors import FrameError, InputError, ModelFileError
 from amfac_edge.keypoints import (
     checked_boxes,
     checked_frame,
@@ -20,7 +20,7 @@ from amfac_edge.keypoints import (
     warp_crops,
 )
 from amfac_edge.runtime.poses import Poses
-from amfac_edge.sessions import FrameSession, OnGpu, Ticket, open_session
+from amfac_edge.sessions import CuttingSession, FrameSession, OnGpu, Ticket, open_session
 from amfac_edge.sessions.ahead import DEPTH, Ahead
 
 if TYPE_CHECKING:
@@ -72,13 +72,14 @@ class PoseEstimator:
         context: of a plan: a context of pycuda's to run in.
         wait: of a plan: "block" or "spin".
         host_code: of a plan: its maker is trusted to run code on the CPU.
+        crops: of a plan of crops: "cpu", or "gpu" to let the GPU cut them, as it always does out of a frame there.
 
     Raises:
         ModelFileError: the file can't be used; the message says why and what to do.
         MachineError: the file isn't for this machine, or something to run it with is missing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - those of open_session
         self,
         path: str | Path,
         *,
@@ -89,7 +90,10 @@ class PoseEstimator:
         context: Any = None,  # noqa: ANN401 - pycuda's own
         wait: str = "block",
         host_code: bool = False,
+        crops: str = "cpu",
     ) -> None:
+        if crops not in {"cpu", "gpu"}:
+            raise InputError(f'crops="{crops}" is no place to cut crops', cure='Give "cpu" or "gpu".')
         self._start(
             open_session(
                 path,
@@ -100,7 +104,8 @@ class PoseEstimator:
                 context=context,
                 wait=wait,
                 host_code=host_code,
-            )
+            ),
+            cuts_on_gpu=crops == "gpu",
         )
 
     @classmethod
@@ -110,7 +115,7 @@ class PoseEstimator:
         estimator._start(session)  # noqa: SLF001 - of this very class
         return estimator
 
-    def _start(self, session: PoseSession) -> None:
+    def _start(self, session: PoseSession, *, cuts_on_gpu: bool = False) -> None:
         # OpenCV is needed at the first frame; a missing one is better told now.
         load_opencv("cutting crops")
         self._takes_frames = session.manifest.input_kind == "frame"
@@ -119,6 +124,15 @@ class PoseEstimator:
                 f"{session.manifest.name}: it takes whole frames, and the session of {session.settings.engine} doesn't",
                 cure="Export it with --input crops for this engine.",
             )
+        if cuts_on_gpu and (self._takes_frames or not isinstance(session, CuttingSession)):
+            session.close()
+            reason = (
+                "it takes whole frames, and cuts its crops itself"
+                if self._takes_frames
+                else f"a session of {session.settings.engine} can't cut crops on a GPU"
+            )
+            raise InputError(f"{session.manifest.name}: {reason}", cure='Leave crops="gpu" out.')
+        self._cuts_on_gpu = cuts_on_gpu
         self._session: PoseSession | None = session
         self._buffers = threading.local()
         self._ahead, self._slots = Ahead(), [np.empty(0, np.uint8) for _ in range(DEPTH)]
@@ -177,12 +191,12 @@ class PoseEstimator:
         affines = crop_affines(people, self.manifest.recipe.crop)
 
         def prepared(slot: int) -> Callable[[], Poses]:
-            if self._takes_frames:
-                places, kept = affines.astype(np.float32), picture
+            if self._goes_whole(picture):
+                kept = picture
                 if isinstance(picture, np.ndarray):
                     kept = self._slot(slot, picture.shape)
                     kept[...] = picture
-                return lambda: self._poses(people, *cast("FrameSession", session).run_frame(kept, places))
+                return lambda: self._poses(people, *self._whole(session, kept, affines))
             crops = self._slot(slot, (len(people), *self.input_size, 3))
             warp_crops(picture, affines, crops)
 
@@ -208,10 +222,9 @@ class PoseEstimator:
         for first in range(0, len(people), self._crops_at_once):
             part = slice(first, first + self._crops_at_once)
             affines = crop_affines(people[part], self.manifest.recipe.crop)
-            if self._takes_frames:
-                places = affines.astype(np.float32)
+            if self._goes_whole(picture):
                 cropped = perf_counter()
-                poses.keypoints[part], poses.scores[part] = cast("FrameSession", session).run_frame(picture, places)
+                poses.keypoints[part], poses.scores[part] = self._whole(session, picture, affines)
                 ran = perf_counter()
             else:
                 crops = self._crops(len(affines))
@@ -253,13 +266,32 @@ class PoseEstimator:
         self, frame: NDArray[np.uint8] | OnGpu, boxes: ArrayLike | None
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """The frame as the session takes it, (Hf, Wf, 3) or (Hf, Wf, 4), and the boxes (N, 4)."""
-        if self._takes_frames and not isinstance(frame, np.ndarray) and isinstance(frame, OnGpu):
+        if not isinstance(frame, np.ndarray) and isinstance(frame, OnGpu):
+            if not isinstance(self._session, CuttingSession):
+                raise FrameError(
+                    f"the frame lies on the GPU, which a session of {self.settings.engine} can't reach",
+                    cure="Give a NumPy array, or run a plan.",
+                )
             picture = cast("NDArray[np.uint8]", frame)  # the session looks at it
-            height, width = (*frame.__cuda_array_interface__["shape"], 0, 0)[:2]
+            height, width = (*frame.__cuda_array_interface__["shape"], 1, 1)[:2]
         else:
             picture = checked_frame(frame, fourth_channel=not self._takes_frames)
             height, width = picture.shape[:2]
         return picture, checked_boxes(() if boxes is None else boxes, height, width)
+
+    def _goes_whole(self, picture: NDArray[np.uint8] | OnGpu) -> bool:
+        """Whether the session is given the frame, rather than crops."""
+        return self._takes_frames or self._cuts_on_gpu or not isinstance(picture, np.ndarray)
+
+    def _whole(
+        self, session: PoseSession, picture: NDArray[np.uint8], affines: NDArray[np.float64]
+    ) -> tuple[NDArray[np.floating], NDArray[np.float32]]:
+        """Keypoints (N, K, 2) in frame pixels and scores (N, K) of a frame (Hf, Wf, C) and affines (N, 2, 3)."""
+        places = affines.astype(np.float32)
+        if self._takes_frames:
+            return cast("FrameSession", session).run_frame(picture, places)
+        keypoints, scores = cast("CuttingSession", session).run_cut(picture, places)
+        return transform_points(keypoints, affines), scores
 
     def _crops(self, count: int) -> NDArray[np.uint8]:
         """This thread's buffer for `count` crops: (count, H, W, 3) uint8, with the crops of the last call in it."""

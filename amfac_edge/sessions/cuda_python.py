@@ -62,6 +62,7 @@ class CudaPythonDevice(CudaFaults):
         self.integrated = bool(
             self._drive("cuDeviceGetAttribute", attribute.CU_DEVICE_ATTRIBUTE_INTEGRATED, self._device)
         )
+        self._modules: list[Any] = []
         self._context = self._drive("cuDevicePrimaryCtxRetain", self._device)
 
     @contextmanager
@@ -109,8 +110,13 @@ class CudaPythonDevice(CudaFaults):
 
     def close(self) -> None:
         """See `CudaDevice.close`."""
-        if self._context is not None and not self.lost:
-            self._driver.cuDevicePrimaryCtxRelease(self._device)
+        if self._context is None or self.lost:
+            return
+        if self._modules:
+            with self.current():
+                while self._modules:
+                    self._driver.cuModuleUnload(self._modules.pop())
+        self._driver.cuDevicePrimaryCtxRelease(self._device)
         self._context = None
 
     def compile(self, source: bytes, compute_capability: str) -> bytes:
@@ -120,6 +126,7 @@ class CudaPythonDevice(CudaFaults):
     def load(self, code: bytes, function: str) -> Any:  # noqa: ANN401 - the library's own handle
         """See `KernelDevice.load`."""
         module = self._drive("cuModuleLoadData", code)
+        self._modules.append(module)
         return self._drive("cuModuleGetFunction", module, function.encode())
 
     def launch(

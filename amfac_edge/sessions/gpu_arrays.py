@@ -21,8 +21,7 @@ class OnGpu(Protocol):
     """An array of any library that lies on the GPU."""
 
     @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        ...
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from amfac_edge.artefact import Manifest
 
 __all__ = [
+    "CuttingSession",
     "FrameSession",
     "PoseSession",
     "SessionSettings",
@@ -115,6 +116,29 @@ class FrameSession(PoseSession, Protocol):
         ...
 
 
+@runtime_checkable
+class CuttingSession(PoseSession, Protocol):
+    """A session that can cut the crops of an artefact of crops out of a frame by itself."""
+
+    def run_cut(
+        self, frame_bgr: NDArray[np.uint8], affines: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Joints of N people of one frame; N is 1 or more and need not fit the artefact's batch.
+
+        Args:
+            frame_bgr: (Hf, Wf, 3) uint8 BGR or (Hf, Wf, 4) BGRA or BGRx, on the host or on the GPU.
+            affines: (N, 2, 3) float32, crop pixels to frame pixels, as `keypoints.crop_affines` makes them.
+
+        Returns:
+            Keypoints (N, K, 2) float32, x and y in crop pixels (integers are pixel centres).
+            Scores (N, K) float32 in 0..1.
+
+        Raises:
+            InputError: arrays of another shape or dtype, an artefact that takes frames, or the session is closed.
+        """
+        ...
+
+
 def check_crops(crops: NDArray[np.uint8], height: int, width: int) -> None:
     """Check the argument of `PoseSession.run`.
 
@@ -139,8 +163,8 @@ def check_crops(crops: NDArray[np.uint8], height: int, width: int) -> None:
         )
 
 
-def check_frame(frame_bgr: NDArray[np.uint8]) -> None:
-    """Check the first argument of `FrameSession.run_frame`.
+def check_frame(frame_bgr: NDArray[np.uint8], *, fourth_channel: bool = False) -> None:
+    """Check the first argument of `FrameSession.run_frame`; that of `CuttingSession.run_cut` may have four channels.
 
     Raises:
         InputError: another shape, dtype or layout, or no NumPy array.
@@ -150,7 +174,8 @@ def check_frame(frame_bgr: NDArray[np.uint8]) -> None:
             f"the frame is a {type(frame_bgr).__name__}, not a NumPy array",
             cure="Give a NumPy array; a plan also takes one that lies on the GPU (__cuda_array_interface__).",
         )
-    if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3 or not frame_bgr.size:  # noqa: PLR2004
+    channels = {3, 4} if fourth_channel else {3}
+    if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] not in channels or not frame_bgr.size:  # noqa: PLR2004
         raise InputError(
             f"the frame is {frame_bgr.dtype} {frame_bgr.shape}", cure="Give uint8 of shape (height, width, 3), BGR."
         )

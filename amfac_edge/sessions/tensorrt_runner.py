@@ -11,11 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from amfac_edge.errors import MachineError, ModelFileError
-from amfac_edge.sessions.cuda import Buffer
-from amfac_edge.sessions.gpu_arrays import GpuArray
+from amfac_edge.sessions.ports import Port
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.artefact import TensorSpec
     from amfac_edge.sessions.cuda import CudaDevice, CudaGraph, CudaStream
+    from amfac_edge.sessions.gpu_arrays import GpuArray
     from amfac_edge.sessions.tensorrt_engine import LoadedEngine, Shapes
 
 __all__ = ["EngineRunner"]
@@ -33,30 +31,12 @@ _MOST_PREPARED = 32
 
 
 @dataclass(frozen=True, eq=False)
-class _Port:
-    """One tensor's memory, for its largest shape: `host` is the CPU's, `gpu` the GPU's, one and the same if mapped."""
-
-    dtype: np.dtype[Any]
-    host: Buffer
-    gpu: Buffer
-
-    @property
-    def is_mapped(self) -> bool:
-        return self.host is self.gpu
-
-    def view(self, shape: tuple[int, ...]) -> NDArray[Any]:
-        assert self.host.array is not None
-        size = math.prod(shape) * self.dtype.itemsize
-        return self.host.array[:size].view(self.dtype).reshape(shape)
-
-
-@dataclass(frozen=True, eq=False)
 class _Prepared:
     """What runs one set of shapes."""
 
     context: Any
     graph: CudaGraph | None
-    outputs: tuple[tuple[_Port, int], ...]
+    outputs: tuple[tuple[Port, int], ...]
 
 
 class EngineRunner:
@@ -89,26 +69,12 @@ class EngineRunner:
         resources.callback(self._drop_all)
 
     def write(self, name: str, values: NDArray[Any] | GpuArray, rows: int | None = None) -> None:
-        """Hand in an input; enqueues its copy to where the engine reads it.
+        """Hand in an input (M, ...) of its dtype and, but for the first axis, its shape; see `Port.send`."""
+        self._inputs[name].send(self._device, self._stream, values, rows)
 
-        Args:
-            name: of the input.
-            values: (M, ...), of the input's dtype and, but for the first axis, its shape. Of an array on the GPU the
-                copy is within the GPU, and it must stay as it is until the run.
-            rows: length of the first axis, M at least; what `values` lack of it is filled with zeros, or left over on
-                the GPU. None for M.
-        """
-        port = self._inputs[name]
-        if isinstance(values, GpuArray):
-            if values.stream is not None:
-                self._device.finish(values.stream)
-            self._stream.copy(port.gpu, Buffer(values.nbytes, values.address), values.nbytes)
-            return
-        view = port.view((len(values) if rows is None else rows, *values.shape[1:]))
-        view[: len(values)] = values
-        view[len(values) :] = 0
-        if not port.is_mapped:
-            self._stream.copy(port.gpu, port.host, view.nbytes)
+    def input_address(self, name: str) -> int:
+        """Where the engine reads an input, for a kernel that writes it."""
+        return self._inputs[name].gpu.address
 
     def run(self, shapes: Shapes) -> None:
         """Run the engine on what was handed in; returns when the outputs can be read."""
@@ -138,17 +104,10 @@ class EngineRunner:
         """How many sets of shapes run as a CUDA graph."""
         return sum(prepared.graph is not None for prepared in self._prepared.values())
 
-    def _port(self, tensor: TensorSpec, largest: tuple[int, ...]) -> _Port:
-        dtype = np.dtype(tensor.dtype)
-        size = math.prod(largest) * dtype.itemsize
-        mapped = self._device.integrated
-        host = self._device.host_buffer(size, mapped=mapped)
-        self._resources.callback(self._device.free, host)
-        if mapped:
-            return _Port(dtype, host, host)
-        gpu = self._device.device_buffer(size)
-        self._resources.callback(self._device.free, gpu)
-        return _Port(dtype, host, gpu)
+    def _port(self, tensor: TensorSpec, largest: tuple[int, ...]) -> Port:
+        port = Port.allocated(self._device, tensor.dtype, math.prod(largest))
+        self._resources.callback(port.free, self._device)
+        return port
 
     def _prepare(self, shapes: Shapes) -> _Prepared:
         """Make the context for `shapes`, run it once, and capture that run if graphs can be."""
@@ -165,7 +124,7 @@ class EngineRunner:
         self._prepared[shapes] = prepared
         return prepared
 
-    def _sized_outputs(self, context: Any) -> list[tuple[_Port, int]]:  # noqa: ANN401 - TensorRT's own
+    def _sized_outputs(self, context: Any) -> list[tuple[Port, int]]:  # noqa: ANN401 - TensorRT's own
         """Each output with the bytes that the engine will write to it."""
         sized = []
         for name, port in self._outputs.items():

@@ -20,6 +20,7 @@ from amfac_edge.keypoints import skeleton
 from amfac_edge.sessions.ahead import Ahead, Ticket
 from amfac_edge.sessions.cuda import CudaDevice, open_device
 from amfac_edge.sessions.gpu_arrays import GpuArray, OnGpu, gpu_array
+from amfac_edge.sessions.gpu_crops import GpuCrops
 from amfac_edge.sessions.host import this_host
 from amfac_edge.sessions.session import (
     SessionSettings,
@@ -33,7 +34,7 @@ from amfac_edge.sessions.tensorrt_engine import LoadedEngine
 from amfac_edge.sessions.tensorrt_runner import EngineRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -95,14 +96,14 @@ class TensorRtSession:
         self._device: CudaDevice = open_device(cuda, context=context, capabilities=capabilities)
         try:
             with self._device.current(), contextlib.ExitStack() as resources:
-                stream = self._device.stream(spinning=wait == "spin")
-                resources.callback(stream.close)
+                self._stream = self._device.stream(spinning=wait == "spin")
+                resources.callback(self._stream.close)
                 self._engine = LoadedEngine(path, examined, self.manifest, self._device, host_code=host_code)
                 resources.callback(self._engine.close)
                 check_contract(path, self.manifest, self._engine.inputs, self._engine.outputs)
                 self._check_profile()
                 largest = self.manifest.batch.maximum
-                self._runner = EngineRunner(self._engine, self._device, stream, largest, resources)
+                self._runner = EngineRunner(self._engine, self._device, self._stream, largest, resources)
                 for shapes in self._expected_shapes():
                     self._runner.warm_up(shapes)
                 self._engine.keep_cache()
@@ -112,6 +113,7 @@ class TensorRtSession:
             self._device.close()
             raise
         self._spinning = wait == "spin"
+        self._cutter: GpuCrops | None = None
         self._closed = False
 
     @property
@@ -142,7 +144,7 @@ class TensorRtSession:
             people = gpu_array(crops, what="crops", shape=(None, crop.height, crop.width, 3))
         check_input_kind(self._path, self.manifest, "crops")
         with self._usable():
-            return self._in_batches("crops", people, {})
+            return self._in_batches(people, self._crops_in)
 
     def run_frame(
         self, frame_bgr: NDArray[np.uint8] | OnGpu, affines: NDArray[np.float32]
@@ -167,7 +169,43 @@ class TensorRtSession:
         self._check_frame_size(frame.shape)
         with self._usable():
             self._runner.write("frame", frame)
-            return self._in_batches("affines", affines, {"frame": frame.shape})
+
+            def affines_in(part: NDArray[np.float32], rows: int) -> dict[str, tuple[int, ...]]:
+                self._runner.write("affines", part, rows)
+                return {"frame": frame.shape, "affines": (rows, 2, 3)}
+
+            return self._in_batches(affines, affines_in)
+
+    def run_cut(
+        self, frame_bgr: NDArray[np.uint8] | OnGpu, affines: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `CuttingSession.run_cut`.
+
+        Raises:
+            MachineError: also where the kernel can't be compiled.
+        """
+        check_affines(affines)
+        frame: NDArray[np.uint8] | GpuArray
+        if isinstance(frame_bgr, np.ndarray) or not isinstance(frame_bgr, OnGpu):
+            frame = frame_bgr
+            check_frame(frame_bgr, fourth_channel=True)
+        else:
+            channels = frame_bgr.__cuda_array_interface__["shape"][-1]
+            frame = gpu_array(frame_bgr, what="frame", shape=(None, None, 4 if channels == 4 else 3))  # noqa: PLR2004
+        check_input_kind(self._path, self.manifest, "crops")
+        crop = self.manifest.recipe.crop
+        with self._usable():
+            if self._cutter is None:
+                largest = self.manifest.batch.maximum
+                self._cutter = GpuCrops(self._device, self._stream, largest, self._resources)
+            cutter = self._cutter
+            cutter.take_frame(frame)
+
+            def cut(part: NDArray[np.float32], rows: int) -> dict[str, tuple[int, ...]]:
+                cutter.cut(part, self._runner.input_address("crops"), crop.height, crop.width)
+                return {"crops": (rows, crop.height, crop.width, 3)}
+
+            return self._in_batches(affines, cut)
 
     def submit(self, crops: NDArray[np.uint8]) -> Ticket[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """See `OnnxRuntimeSession.submit`."""
@@ -215,20 +253,31 @@ class TensorRtSession:
                 yield
 
     def _in_batches(
-        self, name: str, people: NDArray[Any] | GpuArray, others: dict[str, tuple[int, ...]]
+        self, people: NDArray[Any] | GpuArray, hand_in: Callable[[Any, int], dict[str, tuple[int, ...]]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Run the input `name` (N, ...) in batches that the plan takes; `others` are there already: their shapes."""
+        """Run `people` (N, ...) in batches that the plan takes.
+
+        Args:
+            people: crops or affines.
+            hand_in: takes a part of them and how many the plan is to see; gives the shapes of the inputs.
+
+        Returns:
+            Keypoints (N, K, 2) and scores (N, K).
+        """
         batch, runner = self.manifest.batch, self._runner
         keypoints = np.empty((len(people), self._joints, 2), np.float32)
         scores = np.empty((len(people), self._joints), np.float32)
         for start in range(0, len(people), batch.maximum):
             part = people[start : start + batch.maximum]
             rows, end = max(len(part), batch.minimum), start + len(part)
-            runner.write(name, part, rows)
-            runner.run(self._shapes({**others, name: (rows, *people.shape[1:])}))
+            runner.run(self._shapes(hand_in(part, rows)))
             keypoints[start:end] = runner.read("keypoints", (rows, self._joints, 2))[: len(part)]
             scores[start:end] = runner.read("scores", (rows, self._joints))[: len(part)]
         return keypoints, scores
+
+    def _crops_in(self, part: NDArray[np.uint8] | GpuArray, rows: int) -> dict[str, tuple[int, ...]]:
+        self._runner.write("crops", part, rows)
+        return {"crops": (rows, *part.shape[1:])}
 
     def _shapes(self, by_name: dict[str, tuple[int, ...]]) -> Shapes:
         return tuple(by_name[tensor.name] for tensor in self._engine.inputs)

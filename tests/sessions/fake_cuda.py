@@ -3,15 +3,18 @@
 Functions and their arguments are those of cuda-python 13.5; a test compares them with the installed one.
 """
 
-# ruff: noqa: ANN401, N802, N803 - functions, arguments and their lack of types are cuda-python's
+# ruff: noqa: ANN401, N802, N803, PLR0913, PLR0917 - functions, arguments and their lack of types are cuda-python's
 from __future__ import annotations
 
+import ctypes
 import enum
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from tests.sessions.fake_gpu import PRIMARY, TEXTS, FakeGpu, GpuError
+import numpy as np
+
+from tests.sessions.fake_gpu import KERNELS, PRIMARY, TEXTS, WARP_TYPES, FakeGpu, GpuError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,5 +280,41 @@ def _driver(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - as above
     @function
     def cuCtxPopCurrent() -> int:
         return gpu.stack.pop()
+
+    @function
+    def cuModuleLoadData(image: bytes) -> _Handle:
+        return _Handle(gpu.load_module(image))
+
+    @function
+    def cuModuleUnload(hmod: int) -> None:
+        gpu.modules.remove(hmod)
+
+    @function
+    def cuModuleGetFunction(hmod: int, name: bytes) -> _Handle:
+        assert hmod in gpu.modules
+        return _Handle(KERNELS.index(name.decode()))
+
+    @function
+    def cuLaunchKernel(
+        f: int,
+        gridDimX: int,
+        gridDimY: int,
+        gridDimZ: int,
+        blockDimX: int,
+        blockDimY: int,
+        blockDimZ: int,
+        sharedMemBytes: int,
+        hStream: int,
+        kernelParams: int,
+        extra: int,
+    ) -> None:
+        assert (sharedMemBytes, extra, KERNELS[f]) == (0, 0, "amfac_warp")
+        places = (ctypes.c_uint64 * len(WARP_TYPES)).from_address(kernelParams)
+        arguments = [
+            int(np.frombuffer(ctypes.string_at(place, np.dtype(kind).itemsize), kind)[0])
+            for place, kind in zip(places, WARP_TYPES, strict=True)
+        ]
+        grid, block = (gridDimX, gridDimY, gridDimZ), (blockDimX, blockDimY, blockDimZ)
+        gpu.enqueue(hStream, lambda: gpu.warp(arguments, grid, block))
 
     return module

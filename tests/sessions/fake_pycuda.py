@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from tests.sessions.fake_cuda import BLOCKING, NO_TIMING, made_module
-from tests.sessions.fake_gpu import PRIMARY, TEXTS, FakeGpu, GpuError
+from tests.sessions.fake_gpu import KERNELS, PRIMARY, TEXTS, WARP_TYPES, FakeGpu, GpuError
 
 
 def pycuda(gpu: FakeGpu) -> dict[str, ModuleType | None]:
@@ -189,8 +190,32 @@ def _pycuda_driver(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - a module of smal
         with guarded("cuMemcpyDtoDAsync"):
             gpu.copy("within", dest, src, size, handle)
 
+    class Module:
+        def __init__(self, handle: int) -> None:
+            self._handle = handle
+
+        def get_function(self, name: str) -> Any:  # noqa: ANN401
+            assert name == KERNELS[0]
+            return functools.partial(launch, self)
+
+        def __del__(self) -> None:
+            assert gpu.stack, "a module is unloaded outside of its context"
+            gpu.modules.remove(self._handle)
+
+    def module_from_buffer(buffer: bytes) -> Module:
+        with guarded("cuModuleLoadDataEx"):
+            return Module(gpu.load_module(buffer))
+
+    def launch(module: Module, *arguments: Any, block: Any, grid: Any, stream: Stream) -> None:  # noqa: ANN401
+        del module
+        assert tuple(type(one) for one in arguments) == WARP_TYPES
+        handle, numbers = stream.handle, [int(one) for one in arguments]
+        with guarded("cuLaunchKernel"):
+            gpu.enqueue(handle, lambda: gpu.warp(numbers, grid, block))
+
     return made_module(
         "pycuda.driver",
+        module_from_buffer=module_from_buffer,
         Error=Error,
         Context=Context,
         Device=Device,

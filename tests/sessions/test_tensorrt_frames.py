@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from amfac_edge.errors import FrameError, InputError
+from amfac_edge.errors import InputError
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions import open_session
 from amfac_edge.sessions.onnxruntime_session import OnnxRuntimeSession
 from amfac_edge.sessions.tensorrt_session import TensorRtSession
-from tests.sessions.fake_gpu import PRIMARY
+from tests.sessions.fake_gpu import PRIMARY, compiled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,9 +197,68 @@ def test_what_is_no_array_is_refused(board: Board, frame_plan: Path) -> None:
         session.run_frame([1], _affines(1))  # type: ignore[arg-type]
 
 
-def test_a_frame_on_the_gpu_needs_a_plan_of_frames(board: Board) -> None:
+# --------------------------------------------------------------------------------------------- crops cut by the GPU
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler for the crop kernel."""
+    for adapter in ("cuda_python", "pycuda_adapter"):
+        monkeypatch.setattr(f"amfac_edge.sessions.{adapter}.compiled_by_nvrtc", compiled)
+
+
+def _scene(board: Board, people: int) -> tuple[NDArray[np.uint8], list[tuple[float, float, float, float]]]:
+    """A frame of painted crops side by side, and boxes of which one crop pixel is one frame pixel."""
+    height, width = board.markers.HEIGHT, board.markers.WIDTH
+    frame = np.concatenate([board.markers.painted_crop(board.markers.spread_places(seed)) for seed in range(people)], 1)
+    half_x, half_y, middle = width / 1.25 / 2, height / 1.25 / 2, (height - 1) / 2
+    centres = [width * person + (width - 1) / 2 for person in range(people)]
+    return frame, [(x - half_x, middle - half_y, x + half_x, middle + half_y) for x in centres]
+
+
+@both_kinds
+@each_library
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.usefixtures("kernel")
+def test_crops_cut_by_the_gpu_give_the_same_joints(board: Board, cuda: str, channels: int) -> None:
+    board.install_cuda(cuda)
+    frame, boxes = _scene(board, 6)
+    if channels == 4:
+        frame = np.dstack([frame, np.full(frame.shape[:2], 77, np.uint8)])
+    plan = board.marker_plan()
+    with PoseEstimator(plan) as on_cpu:
+        expected = on_cpu(frame, boxes)
+    with PoseEstimator(plan, crops="gpu") as estimator:
+        board.gpu.copies.clear()
+        for poses in (estimator(frame, boxes), estimator.submit(frame, boxes).result()):
+            np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
+            np.testing.assert_array_equal(poses.scores, expected.scores)
+        if not board.gpu.integrated:
+            given = [size for kind, size in board.gpu.copies if kind == "in"]
+            assert given == [frame.nbytes, 4 * 24, 2 * 24] * 2
+        larger = np.repeat(frame, 2, axis=0)
+        assert len(estimator(larger, boxes)) == 6
+
+
+@each_library
+@pytest.mark.usefixtures("kernel")
+def test_a_frame_on_the_gpu_is_cut_there(board: Board, cuda: str) -> None:
+    board.install_cuda(cuda)
+    frame, boxes = _scene(board, 2)
     with PoseEstimator(board.marker_plan()) as estimator:
-        there = OnGpu(board, _frame())
-        with pytest.raises(FrameError, match="the frame is a OnGpu, not a NumPy array"):
-            estimator(there, [(1, 1, 40, 40)])
+        expected, there = estimator(frame, boxes), OnGpu(board, frame)
+        board.gpu.copies.clear()
+        np.testing.assert_array_equal(estimator(there, boxes).keypoints, expected.keypoints)
+        assert ("in", 2 * 24) in board.gpu.copies
+        assert sum(size for kind, size in board.gpu.copies if kind == "in") == 2 * 24
         there.free()
+
+
+def test_crops_of_another_kind_are_refused(board: Board, frame_plan: Path) -> None:
+    plan = board.marker_plan()
+    with pytest.raises(InputError, match='crops="tpu" is no place to cut crops'):
+        PoseEstimator(plan, crops="tpu")
+    with pytest.raises(InputError, match=r"marker-64x48: .*onnxruntime.* can't cut crops on a GPU"):
+        PoseEstimator(board.folder / "m1-4.onnx", crops="gpu")
+    with pytest.raises(InputError, match=r"it takes whole frames, and cuts its crops itself"):
+        PoseEstimator(frame_plan, crops="gpu")
