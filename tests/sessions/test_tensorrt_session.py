@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import runpy
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
@@ -470,3 +473,19 @@ def test_a_driver_that_does_not_work_is_told(board: Board, cuda: str) -> None:
     board.gpu.fail("cuInit", "cudaErrorNoDevice")
     with pytest.raises(MachineError, match=r"cuInit failed with cudaErrorNoDevice .*\n  amfac-doctor"):
         open_session(board.marker_plan())
+
+
+# ------------------------------------------------------------------------------------------------------------- example
+
+
+def test_the_example_with_a_context_of_its_own_runs(
+    board: Board, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.install_cuda("pycuda")
+    picture = board.folder / "picture.png"
+    cv2.imwrite(str(picture), board.markers.painted_crop(board.markers.spread_places()))
+    monkeypatch.setattr("sys.argv", ["own_pycuda_context.py", str(board.marker_plan()), str(picture)])
+    example = Path(__file__).parents[2] / "examples" / "own_pycuda_context.py"
+    runpy.run_path(str(example), run_name="__main__")
+    assert len(capsys.readouterr().out.splitlines()) == 17
+    assert board.gpu.stack == []
