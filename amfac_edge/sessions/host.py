@@ -9,18 +9,20 @@ from amfac_edge.artefact import ONNXRUNTIME, RTX, TENSORRT, Host, HostGpu
 from amfac_edge.declared.target import load_target
 from amfac_edge.machine.packages import TENSORRT_OF_PIP, Packages
 from amfac_edge.machine.this_machine import Machine, read_machine, target_of
+from amfac_edge.sessions.tensorrt_library import LEAN
 
 if TYPE_CHECKING:
     from amfac_edge.machine.jetson import Jetson
 
 __all__ = ["host_of", "this_host"]
 
-# By library: the module, and the distributions that may have brought it.
-_MODULES = {
-    TENSORRT: ("tensorrt", ("tensorrt", *TENSORRT_OF_PIP)),
-    RTX: ("tensorrt_rtx", ("tensorrt-rtx",)),
-    ONNXRUNTIME: ("onnxruntime", ("onnxruntime", "onnxruntime-gpu")),
-}
+# By library: the module, and the distributions that may have brought it; where two will do, the first that is here.
+_MODULES = (
+    (TENSORRT, "tensorrt", ("tensorrt", *TENSORRT_OF_PIP)),
+    (TENSORRT, LEAN, ("tensorrt-lean", "tensorrt-lean-cu12", "tensorrt-lean-cu13")),
+    (RTX, "tensorrt_rtx", ("tensorrt-rtx",)),
+    (ONNXRUNTIME, "onnxruntime", ("onnxruntime", "onnxruntime-gpu")),
+)
 
 
 def this_host() -> Host:
@@ -60,9 +62,9 @@ def _gpus(machine: Machine) -> tuple[HostGpu, ...]:
 
 
 def _libraries(jetson: Jetson | None, packages: Packages) -> dict[str, str]:
-    found = {}
-    for library, (module, distributions) in _MODULES.items():
-        if packages.importable(module):
+    found: dict[str, str] = {}
+    for library, module, distributions in _MODULES:
+        if library not in found and packages.importable(module):
             found[library] = next(iter(packages.installed(distributions).values()), "")
     # A board's own TensorRT comes without pip's records; its JetPack says which one it is.
     if jetson and jetson.stack and jetson.jetpack == jetson.stack.jetpack and found.get(TENSORRT) == "":

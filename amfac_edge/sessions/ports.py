@@ -67,8 +67,7 @@ class Port:
             stream: for the copy.
             values: (M, ...) of the port's dtype. Of an array on the GPU the copy is within the GPU, and it must stay as
                 it is until the stream has passed.
-            rows: length of the first axis, M at least; what `values` lack of it is filled with zeros, or left over on
-                the GPU. None for M.
+            rows: how many the GPU is to see, M at least; those that `values` lack are of an earlier call. None for M.
         """
         if isinstance(values, GpuArray):
             if values.stream is not None:
@@ -77,7 +76,6 @@ class Port:
             return
         view = self.view((len(values) if rows is None else rows, *values.shape[1:]))
         view[: len(values)] = values
-        view[len(values) :] = 0
         if not self.is_mapped:
             stream.copy(self.gpu, self.host, view.nbytes)
 

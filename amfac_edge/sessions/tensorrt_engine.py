@@ -42,6 +42,13 @@ class LoadedEngine:
         device: whose context is current.
         host_code: the plan may bring code for the CPU.
 
+    Attributes:
+        inputs: as the manifest would write them.
+        outputs: likewise.
+        limits: smallest, tuned-for and largest shape of each input.
+        library: that runs it, and its version.
+        notes: what the library remarked that is worth knowing.
+
     Raises:
         ModelFileError: the library refuses the plan, or its tensors are other than the manifest says.
         MachineError: the library isn't here, or the machine is at fault.
@@ -54,7 +61,7 @@ class LoadedEngine:
         assert flavour is not None  # the verdict refuses what is no plan
         assert content is not None
         self._path, self._device = path, device
-        self.log: list[str] = []
+        self._log: list[str] = []
         self.trt: Any = load_library(flavour, use="running a plan", lean=True)
         self.library = f"{self.trt.__name__} {self.trt.__version__}"
         if self.trt.__name__ == LEAN and not (manifest.plan and manifest.plan.host_code):
@@ -64,6 +71,8 @@ class LoadedEngine:
             )
         self._runtime: Any = None
         self._engine: Any = self._deserialised(content, host_code=host_code)
+        self.notes = notes_from_log(self._log)
+        self._log.clear()
         self._memory: Buffer | None = None
         inputs, outputs = self._tensors(self._engine, manifest)
         self.inputs, self.outputs = inputs, outputs
@@ -76,11 +85,6 @@ class LoadedEngine:
     def captures_graphs(self) -> bool:
         """Whether the library captures CUDA graphs by itself."""
         return self._rtx is not None and self._rtx.captures_graphs
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the library remarked that is worth knowing."""
-        return notes_from_log(self.log)
 
     def new_context(self, shapes: Shapes, addresses: Mapping[str, int]) -> Any:  # noqa: ANN401 - TensorRT's own
         """A context for input shapes within the limits, whose every tensor has its address.
@@ -105,8 +109,10 @@ class LoadedEngine:
             raise self.failure()
 
     def failure(self) -> AmfacError:
-        """The error for what the library just refused."""
-        return error_from_log(self.log, where=str(self._path))
+        """The error for what the library just refused, which is then forgotten."""
+        error = error_from_log(self._log, where=str(self._path))
+        self._log.clear()
+        return error
 
     def keep_cache(self) -> None:
         """Keep what TensorRT-RTX compiled for the next session."""
@@ -123,12 +129,12 @@ class LoadedEngine:
     def _deserialised(self, content: bytes, *, host_code: bool) -> Any:  # noqa: ANN401 - TensorRT's own
         trt = self.trt
         try:
-            runtime = trt.Runtime(keeping_logger(trt, self.log))
+            runtime = trt.Runtime(keeping_logger(trt, self._log))
             if host_code:
                 runtime.engine_host_code_allowed = True
             engine = runtime.deserialize_cuda_engine(content)
         except (TypeError, RuntimeError) as error:  # a constructor that got nothing from the library
-            self.log.append(str(error))
+            self._log.append(str(error))
             raise self.failure() from error
         if engine is None:
             raise self.failure()

@@ -99,11 +99,6 @@ class EngineRunner:
             self._prepare(shapes)
             self._stream.wait()
 
-    @property
-    def captured(self) -> int:
-        """How many sets of shapes run as a CUDA graph."""
-        return sum(prepared.graph is not None for prepared in self._prepared.values())
-
     def _port(self, tensor: TensorSpec, largest: tuple[int, ...]) -> Port:
         port = Port.allocated(self._device, tensor.dtype, math.prod(largest))
         self._resources.callback(port.free, self._device)
@@ -119,7 +114,7 @@ class EngineRunner:
         # Some of TensorRT's work is done at the first run only, and must not become part of a graph.
         self._run_plainly(prepared)
         if self.graphs:
-            self._stream.wait()
+            self._stream.wait()  # what goes wrong there must not be taken for a fault of the capture
             prepared = _Prepared(context, self._captured(prepared), prepared.outputs)
         self._prepared[shapes] = prepared
         return prepared

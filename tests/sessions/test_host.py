@@ -104,6 +104,13 @@ def test_an_undeclared_board_has_a_gpu_that_nobody_knows(fake_root: FakeRoot, si
     assert (host.target, host.gpus, host.libraries) == (None, (HostGpu(""),), {"tensorrt": ""})
 
 
+def test_the_lean_runtime_counts_where_tensorrt_itself_is_not(fake_root: FakeRoot, site: Site) -> None:
+    lean = Packages(site(tensorrt__lean="10.13.3.9"))
+    assert host_of(read_machine(fake_root.root, {}), lean).libraries == {"tensorrt": "10.13.3.9"}
+    both = Packages(site(tensorrt="10.3.0"))
+    assert host_of(read_machine(fake_root.root, {}), both).libraries == {"tensorrt": "10.3.0"}
+
+
 def test_this_machine_can_be_asked() -> None:
     assert this_host().system
 
