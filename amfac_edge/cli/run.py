@@ -14,6 +14,7 @@ from amfac_edge.errors import InputError
 from amfac_edge.files import refuse_overwriting, writable_folder
 from amfac_edge.live import BoxFile, CocoResults, FullFrame, Overlay, PoseLines, Tally, posed_frames
 from amfac_edge.runtime import PoseEstimator
+from amfac_edge.sessions import CUDA_LIBRARIES, PROVIDERS
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> CommandParser:
     parser = CommandParser("amfac-run", __doc__, epilog=_EXAMPLES)
-    parser.add_argument("--engine", required=True, type=Path, metavar="FILE", help="an .onnx that amfac-export wrote")
+    parser.add_argument(
+        "--engine", required=True, type=Path, metavar="FILE", help="an .onnx or .plan that amfac-export wrote"
+    )
     parser.add_argument("--source", required=True, metavar="PATH", help="a picture, a folder of pictures or a video")
     parser.add_argument(
         "--boxes", default="full", metavar="JSON|full", help="the people's boxes; full: one person fills the frame"
@@ -57,7 +60,16 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--min-score", type=float, default=0.0, metavar="X", help="draw joints from this score on (default: all)"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="of the network (default: this machine's cores)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of an .onnx (default: this machine's cores)")
+    parser.add_argument(
+        "--provider", choices=PROVIDERS, default="cpu", help="of an .onnx: cuda is ONNX Runtime on an NVIDIA card"
+    )
+    parser.add_argument("--cuda", choices=CUDA_LIBRARIES, help="of a .plan: the library (default: what is installed)")
+    parser.add_argument(
+        "--allow-host-code",
+        action="store_true",
+        help="of a .plan: run the code for the CPU that a version-compatible one brings; you trust who made it",
+    )
     return parser
 
 
@@ -66,7 +78,13 @@ def _run(arguments: argparse.Namespace) -> int:
     source = open_source(arguments.source)
     boxes = FullFrame() if arguments.boxes == "full" else BoxFile(Path(arguments.boxes), video=source.video)
     tally = Tally()
-    with PoseEstimator(arguments.engine, threads=arguments.threads) as estimator:
+    with PoseEstimator(
+        arguments.engine,
+        threads=arguments.threads,
+        provider=arguments.provider,
+        cuda=arguments.cuda,
+        host_code=arguments.allow_host_code,
+    ) as estimator:
         files = _files(arguments, source, estimator)
         try:
             with contextlib.ExitStack() as until_done:
