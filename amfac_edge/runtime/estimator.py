@@ -20,7 +20,7 @@ from amfac_edge.keypoints import (
     warp_crops,
 )
 from amfac_edge.runtime.poses import Poses
-from amfac_edge.sessions import CuttingSession, FrameSession, OnGpu, Ticket, open_session
+from amfac_edge.sessions import CuttingSession, FrameSession, OnGpu, Ticket, on_gpu, open_session
 from amfac_edge.sessions.ahead import DEPTH, Ahead
 
 if TYPE_CHECKING:
@@ -266,14 +266,14 @@ class PoseEstimator:
         self, frame: NDArray[np.uint8] | OnGpu, boxes: ArrayLike | None
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """The frame as the session takes it, (Hf, Wf, 3) or (Hf, Wf, 4), and the boxes (N, 4)."""
-        if not isinstance(frame, np.ndarray) and isinstance(frame, OnGpu):
+        if (there := on_gpu(frame)) is not None:
             if not isinstance(self._session, CuttingSession):
                 raise FrameError(
                     f"the frame lies on the GPU, which a session of {self.settings.engine} can't reach",
                     cure="Give a NumPy array, or run a plan.",
                 )
             picture = cast("NDArray[np.uint8]", frame)  # the session looks at it
-            height, width = (*frame.__cuda_array_interface__["shape"], 1, 1)[:2]
+            height, width = (*there.__cuda_array_interface__["shape"], 1, 1)[:2]
         else:
             picture = checked_frame(frame, fourth_channel=not self._takes_frames)
             height, width = picture.shape[:2]

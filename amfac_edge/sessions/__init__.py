@@ -5,7 +5,7 @@ from __future__ import annotations
 from amfac_edge.sessions.ahead import Ticket
 from amfac_edge.sessions.cores import usable_cores
 from amfac_edge.sessions.cuda import CUDA_LIBRARIES
-from amfac_edge.sessions.gpu_arrays import OnGpu
+from amfac_edge.sessions.gpu_arrays import OnGpu, on_gpu
 from amfac_edge.sessions.opening import PROVIDERS, open_session
 from amfac_edge.sessions.session import CuttingSession, FrameSession, PoseSession, SessionSettings
 
@@ -18,6 +18,7 @@ __all__ = [
     "PoseSession",
     "SessionSettings",
     "Ticket",
+    "on_gpu",
     "open_session",
     "usable_cores",
 ]

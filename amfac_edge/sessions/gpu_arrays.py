@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
+from typing import Any, Protocol, cast
 
 from amfac_edge.errors import InputError
 
-__all__ = ["GpuArray", "OnGpu", "gpu_array"]
+__all__ = ["GpuArray", "OnGpu", "gpu_array", "on_gpu"]
 
 
-@runtime_checkable
 class OnGpu(Protocol):
     """An array of any library that lies on the GPU."""
 
@@ -52,6 +49,12 @@ class GpuArray:
         return math.prod(self.shape)
 
 
+def on_gpu(array: object) -> OnGpu | None:
+    """The array if it lies on the GPU; None for any other, a tensor of the CPU too."""
+    # isinstance with a protocol may look at the class, and PyTorch's has the attribute for tensors of the CPU too.
+    return cast("OnGpu", array) if hasattr(array, "__cuda_array_interface__") else None
+
+
 def gpu_array(array: OnGpu, *, what: str, shape: tuple[int | None, ...]) -> GpuArray:
     """What an array on the GPU says of itself.
 
@@ -66,7 +69,7 @@ def gpu_array(array: OnGpu, *, what: str, shape: tuple[int | None, ...]) -> GpuA
     interface = array.__cuda_array_interface__
     found = tuple(int(side) for side in interface["shape"])
     strides = interface.get("strides")
-    contiguous = strides is None or tuple(strides) == np.empty(found, np.bool_).strides or 0 in found
+    contiguous = strides is None or tuple(strides) == tuple(math.prod(found[axis + 1 :]) for axis in range(len(found)))
     fits = len(found) == len(shape) and all(
         side >= 1 and wanted in {None, side} for side, wanted in zip(found, shape, strict=False)
     )

@@ -5,7 +5,7 @@ pycuda has no CUDA graphs, so work is enqueued call by call.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +99,9 @@ class PycudaDevice(CudaFaults):
         try:
             yield
         finally:
-            self.driver.Context.pop()
+            # In a lost context this fails too, and what ended it is the error to be told.
+            with suppress(self.driver.Error):
+                self.driver.Context.pop()
 
     def device_buffer(self, size: int) -> Buffer:
         """See `CudaDevice.device_buffer`."""

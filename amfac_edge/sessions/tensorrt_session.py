@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from amfac_edge.errors import InputError, MachineError, ModelFileError
 from amfac_edge.keypoints import skeleton
 from amfac_edge.sessions.ahead import Ahead, Ticket
 from amfac_edge.sessions.cuda import CudaDevice, open_device
-from amfac_edge.sessions.gpu_arrays import GpuArray, OnGpu, gpu_array
+from amfac_edge.sessions.gpu_arrays import GpuArray, OnGpu, gpu_array, on_gpu
 from amfac_edge.sessions.gpu_crops import GpuCrops
 from amfac_edge.sessions.host import this_host
 from amfac_edge.sessions.session import (
@@ -136,12 +136,11 @@ class TensorRtSession:
             crops: (N, H, W, 3) uint8 BGR; those that lie on the GPU are not copied to the host.
         """
         crop = self.manifest.recipe.crop
-        people: NDArray[np.uint8] | GpuArray
-        if isinstance(crops, np.ndarray) or not isinstance(crops, OnGpu):
-            people = crops
-            check_crops(crops, crop.height, crop.width)
+        people: NDArray[np.uint8] | GpuArray = cast("NDArray[np.uint8]", crops)
+        if (there := on_gpu(crops)) is not None:
+            people = gpu_array(there, what="crops", shape=(None, crop.height, crop.width, 3))
         else:
-            people = gpu_array(crops, what="crops", shape=(None, crop.height, crop.width, 3))
+            check_crops(cast("NDArray[np.uint8]", crops), crop.height, crop.width)
         check_input_kind(self._path, self.manifest, "crops")
         with self._usable():
             return self._in_batches(people, self._crops_in)
@@ -158,13 +157,8 @@ class TensorRtSession:
         Raises:
             InputError: also a frame that is smaller or larger than the plan's profile.
         """
-        frame: NDArray[np.uint8] | GpuArray
         check_affines(affines)
-        if isinstance(frame_bgr, np.ndarray) or not isinstance(frame_bgr, OnGpu):
-            frame = frame_bgr
-            check_frame(frame_bgr)
-        else:
-            frame = gpu_array(frame_bgr, what="frame", shape=(None, None, 3))
+        frame = _frame_of(frame_bgr)
         check_input_kind(self._path, self.manifest, "frame")
         self._check_frame_size(frame.shape)
         with self._usable():
@@ -185,13 +179,7 @@ class TensorRtSession:
             MachineError: also where the kernel can't be compiled.
         """
         check_affines(affines)
-        frame: NDArray[np.uint8] | GpuArray
-        if isinstance(frame_bgr, np.ndarray) or not isinstance(frame_bgr, OnGpu):
-            frame = frame_bgr
-            check_frame(frame_bgr, fourth_channel=True)
-        else:
-            channels = frame_bgr.__cuda_array_interface__["shape"][-1]
-            frame = gpu_array(frame_bgr, what="frame", shape=(None, None, 4 if channels == 4 else 3))  # noqa: PLR2004
+        frame = _frame_of(frame_bgr, fourth_channel=True)
         check_input_kind(self._path, self.manifest, "crops")
         crop = self.manifest.recipe.crop
         with self._usable():
@@ -309,3 +297,14 @@ class TensorRtSession:
                 f"{smallest[1]}x{smallest[0]} to {largest[1]}x{largest[0]}",
                 cure="Resize the frame, or use an artefact of --input crops.",
             )
+
+
+def _frame_of(frame_bgr: NDArray[np.uint8] | OnGpu, *, fourth_channel: bool = False) -> NDArray[np.uint8] | GpuArray:
+    """The frame (Hf, Wf, 3), or (Hf, Wf, 4) where that may be, checked, wherever it lies."""
+    there = on_gpu(frame_bgr)
+    if there is not None:
+        four = fourth_channel and there.__cuda_array_interface__["shape"][-1:] == (4,)
+        return gpu_array(there, what="frame", shape=(None, None, 4 if four else 3))
+    frame = cast("NDArray[np.uint8]", frame_bgr)
+    check_frame(frame, fourth_channel=fourth_channel)
+    return frame

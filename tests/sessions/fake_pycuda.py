@@ -113,6 +113,8 @@ def _pycuda_driver(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - a module of smal
         @staticmethod
         def pop() -> None:
             gpu.stack.pop()
+            with guarded("cuCtxPopCurrent", needs_context=False):
+                pass
 
         def detach(self) -> None:
             gpu.retained -= 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from amfac_edge.errors import InputError
+from amfac_edge.errors import FrameError, InputError
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions import open_session
 from amfac_edge.sessions.onnxruntime_session import OnnxRuntimeSession
@@ -251,6 +251,16 @@ def test_a_frame_on_the_gpu_is_cut_there(board: Board, cuda: str) -> None:
         np.testing.assert_array_equal(estimator(there, boxes).keypoints, expected.keypoints)
         assert ("in", 2 * 24) in board.gpu.copies
         assert sum(size for kind, size in board.gpu.copies if kind == "in") == 2 * 24
+        there.free()
+
+
+def test_a_session_of_the_cpu_cannot_reach_the_gpu(board: Board) -> None:
+    with PoseEstimator(board.markers.write_artefact(board.folder / "m.onnx")) as estimator:
+        there = OnGpu(board, _frame())
+        with pytest.raises(
+            FrameError, match=r"the frame lies on the GPU, which a session of onnxruntime .* can't reach"
+        ):
+            estimator(there, [(1, 1, 40, 40)])
         there.free()
 
 
