@@ -31,7 +31,7 @@ _DRIVER = "amfac-doctor  # says what is wrong with the driver, if there is a car
 _START_ANEW = "Start this process anew: CUDA has ended everything that it has on the GPU."
 _CURES = {
     "cudaErrorMemoryAllocation": _MEMORY,
-    "cudaErrorInsufficientDriver": _DRIVER,
+    "cudaErrorInsufficientDriver": "pip install 'cuda-python<13'  # for a driver of CUDA 12; see amfac-doctor",
     "cudaErrorNoDevice": _DRIVER,
     "cudaErrorSystemDriverMismatch": _DRIVER,
     "cudaErrorInitializationError": _DRIVER,
