@@ -8,19 +8,31 @@ call of the process on that GPU: the device then says so in `lost`.
 from __future__ import annotations
 
 import importlib.util
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 from amfac_edge.errors import InputError, MachineError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
+    from types import ModuleType
 
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CUDA_LIBRARIES", "Buffer", "CudaDevice", "CudaFaults", "CudaGraph", "CudaStream", "open_device"]
+__all__ = [
+    "CUDA_LIBRARIES",
+    "Buffer",
+    "CudaDevice",
+    "CudaFaults",
+    "CudaGraph",
+    "CudaStream",
+    "open_device",
+    "primary_context",
+]
 
 CUDA_LIBRARIES = ("cuda-python", "pycuda")
 
@@ -182,7 +194,7 @@ class CudaDevice(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the context; whoever handed it in keeps it."""
+        """Let go of the GPU; its primary context stays, and so does one that was handed in."""
         ...
 
 
@@ -198,6 +210,23 @@ class CudaFaults:
             self.lost = self.lost or problem
             return MachineError(problem, cure=_START_ANEW)
         return MachineError(problem, cure=_CURES.get(name, "amfac-doctor  # says what this machine lacks"))
+
+
+_primary: WeakKeyDictionary[ModuleType, dict[int, Any]] = WeakKeyDictionary()
+_primary_lock = threading.Lock()
+
+
+def primary_context(driver: ModuleType, ordinal: int, retain: Callable[[], Any]) -> Any:  # noqa: ANN401 - the library's own
+    """The primary context of a GPU: retained by `retain` once, and kept until the process ends.
+
+    TensorRT, PyTorch and CUDA's own runtime live in it, and keep state in it between two sessions of ours. To release
+    it could destroy it under them; nor does any of them.
+    """
+    with _primary_lock:
+        kept = _primary.setdefault(driver, {})
+        if ordinal not in kept:
+            kept[ordinal] = retain()
+        return kept[ordinal]
 
 
 def open_device(

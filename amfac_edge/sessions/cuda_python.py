@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amfac_edge.errors import MachineError, MissingExtraError
-from amfac_edge.sessions.cuda import Buffer, CudaFaults
+from amfac_edge.sessions.cuda import Buffer, CudaFaults, primary_context
 from amfac_edge.sessions.warp_kernel import compiled_by_nvrtc
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ class CudaPythonDevice(CudaFaults):
             self._drive("cuDeviceGetAttribute", attribute.CU_DEVICE_ATTRIBUTE_INTEGRATED, self._device)
         )
         self._modules: list[Any] = []
-        self._context = self._drive("cuDevicePrimaryCtxRetain", self._device)
+        self._context = primary_context(
+            self._driver, ordinal, lambda: self._drive("cuDevicePrimaryCtxRetain", self._device)
+        )
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -110,14 +112,10 @@ class CudaPythonDevice(CudaFaults):
 
     def close(self) -> None:
         """See `CudaDevice.close`."""
-        if self._context is None or self.lost:
-            return
-        if self._modules:
+        if self._modules and not self.lost:
             with self.current():
                 while self._modules:
                     self._driver.cuModuleUnload(self._modules.pop())
-        self._driver.cuDevicePrimaryCtxRelease(self._device)
-        self._context = None
 
     def compile(self, source: bytes, compute_capability: str) -> bytes:
         """See `KernelDevice.compile`."""

@@ -6,12 +6,13 @@ pycuda has no CUDA graphs, so work is enqueued call by call.
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from amfac_edge.errors import MachineError, MissingExtraError
-from amfac_edge.sessions.cuda import Buffer, CudaFaults
+from amfac_edge.sessions.cuda import Buffer, CudaFaults, primary_context
 from amfac_edge.sessions.warp_kernel import compiled_by_nvrtc
 
 if TYPE_CHECKING:
@@ -66,17 +67,7 @@ class PycudaDevice(CudaFaults):
         # pycuda's functions take its own streams only; here they are by their handles.
         self.streams: dict[int, Any] = {}
         with self.translated():
-            if context is None:
-                self.driver.init()
-            self._own = context is None
-            self._context = self._chosen(capabilities).retain_primary_context() if self._own else context
-        try:
-            self._read_facts()
-        except BaseException:
-            self.close()
-            raise
-
-    def _read_facts(self) -> None:
+            self._context = self._primary(capabilities) if context is None else context
         with self.current(), self.translated():
             device = self.driver.Context.get_device()
             self.name = str(device.name())
@@ -85,11 +76,14 @@ class PycudaDevice(CudaFaults):
             self.driver_version = f"{number // 1000}.{number % 1000 // 10}"
             self.integrated = bool(device.get_attribute(self.driver.device_attribute.INTEGRATED))
 
-    def _chosen(self, capabilities: Sequence[str]) -> Any:  # noqa: ANN401 - pycuda's own
+    def _primary(self, capabilities: Sequence[str]) -> Any:  # noqa: ANN401 - pycuda's own
+        self.driver.init()
         devices = [self.driver.Device(ordinal) for ordinal in range(self.driver.Device.count())]
         if not devices:
             raise self.failure("Device.count", "cudaErrorNoDevice", "no CUDA-capable device is detected")
-        return next((device for device in devices if _capability(device) in capabilities), devices[0])
+        fitting = (ordinal for ordinal, device in enumerate(devices) if _capability(device) in capabilities)
+        ordinal = next(fitting, 0)
+        return primary_context(self.driver, ordinal, devices[ordinal].retain_primary_context)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -141,9 +135,6 @@ class PycudaDevice(CudaFaults):
 
     def close(self) -> None:
         """See `CudaDevice.close`."""
-        context, self._context = self._context, None
-        if context is not None and self._own and not self.lost:
-            context.detach()
 
     def compile(self, source: bytes, compute_capability: str) -> bytes:
         """See `KernelDevice.compile`: by NVRTC where cuda-python is there, else by pycuda's own way, nvcc."""
@@ -223,7 +214,7 @@ class PycudaStream:
             if self._spinning:
                 query = self._event.query
                 while not query():
-                    pass
+                    sleep(0)  # pycuda asks without letting go of Python's lock, which other threads may want
             self._event.synchronize()
 
     def capture(self, enqueue: Callable[[], None]) -> CudaGraph:

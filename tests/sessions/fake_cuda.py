@@ -269,11 +269,6 @@ def _driver(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - as above
         return PRIMARY
 
     @function
-    def cuDevicePrimaryCtxRelease(dev: int) -> None:
-        assert dev == 0
-        gpu.retained -= 1
-
-    @function
     def cuCtxPushCurrent(ctx: int) -> None:
         gpu.stack.append(ctx)
 

@@ -105,7 +105,8 @@ class FakeGpu:
         self.graphs: dict[int, list[Callable[[], None]]] = {}
         self.launchable: dict[int, list[Callable[[], None]]] = {}
         self.modules: list[int] = []
-        self.retained = 0
+        self.retained = 0  # of the primary context, which nobody gives back
+        self.own_contexts = 0
         self.objects: WeakSet[Any] = WeakSet()
         self.seen_event_flags: list[int] = []
         self._next = 0x7_0000_0000
@@ -122,7 +123,7 @@ class FakeGpu:
             "events": len(self.events),
             "graphs": len(self.graphs) + len(self.launchable),
             "modules": len(self.modules),
-            "contexts": self.retained,
+            "contexts": self.own_contexts + max(0, self.retained - 1),
             "objects": len(self.objects),
         }
 

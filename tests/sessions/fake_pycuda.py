@@ -117,7 +117,8 @@ def _pycuda_driver(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - a module of smal
                 pass
 
         def detach(self) -> None:
-            gpu.retained -= 1
+            assert self._handle != PRIMARY, "pycuda leaves a detached primary context on the thread's stack"
+            gpu.own_contexts -= 1
 
         @staticmethod
         def get_device() -> Device:
@@ -154,7 +155,7 @@ def _pycuda_driver(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - a module of smal
 
         def make_context(self, flags: int = 0) -> Context:
             assert flags == 0
-            gpu.retained += 1
+            gpu.own_contexts += 1
             context = Context(gpu.new_handle())
             context.push()
             return context
