@@ -18,6 +18,7 @@ from amfac_edge.quantization.unlabelled import SMALLEST_BOX, unlabelled_people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -153,20 +154,23 @@ def digest_of(crops: NDArray[np.uint8]) -> str:
 
 
 def _check_files(declared: CalibrationSet) -> None:
-    source = declared.source
-    named = [source.path] + [source.boxes] * (source.boxes is not None)
-    if source.kind == "annotations":
+    _check_there(declared, declared.source.path)
+    if declared.source.boxes is not None:
+        _check_there(declared, declared.source.boxes)
+    if declared.source.kind == "annotations":
         images = read_data_source(declared.table, folder=declared.folder).images
         if images is None:
             raise InputError(
                 f"calibration set {declared.name}: {declared.table} names no pictures",
                 cure="Give [source] an images: a folder or a tar.",
             )
-        named.append(images)
-    missing = next((path for path in named if path is not None and not path.exists()), None)
-    if missing is not None:
+        _check_there(declared, images)
+
+
+def _check_there(declared: CalibrationSet, path: Path) -> None:
+    if not path.exists():
         raise InputError(
-            f"calibration set {declared.name}: {missing} does not exist",
+            f"calibration set {declared.name}: {path} does not exist",
             cure=f"Give the folder that the paths in {declared.table} are relative to: --calib-data DIR.",
         )
 
