@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import INT8
@@ -23,6 +24,8 @@ def add_int8_options(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the options that `int8_request` reads."""
     add = parser.add_argument_group("--precision int8").add_argument
     add("--calib", metavar="SET", help="name or TOML of the people that ranges come from, and that judge the result")
+    add("--calib-data", type=Path, metavar="DIR", help="folder that the set's paths are relative to (the TOML's own)")
+    add("--no-calib-cache", action="store_true", help="take the ranges anew, and keep them for nobody")
     add(
         "--calib-method", choices=_METHODS, default=_METHODS[0], help="how a range is taken (default: percentile 99.99)"
     )
@@ -45,6 +48,10 @@ def int8_request(arguments: argparse.Namespace, *, is_detector: bool) -> Int8Req
                 cure="Give --precision int8 as well, or leave --calib out.",
             )
         return None
+    if arguments.calib is None and arguments.calib_data is not None:
+        raise InputError(
+            f"--calib-data {arguments.calib_data}: no set was named whose pictures lie there", cure="Give --calib SET."
+        )
     if is_detector:
         raise InputError(
             f"{arguments.input}: this version writes detectors in FP32 and FP16", cure="Leave --precision int8 out."
@@ -54,11 +61,12 @@ def int8_request(arguments: argparse.Namespace, *, is_detector: bool) -> Int8Req
     from amfac_edge.pipeline.quantizing import Int8Request  # noqa: PLC0415 - loads torch
 
     return Int8Request(
-        load_calibration_set(arguments.calib),
+        load_calibration_set(arguments.calib, data=arguments.calib_data),
         arguments.calib_method,
         arguments.max_ap_drop,
         arguments.max_shift_px,
         tuple(arguments.keep),
+        use_cache=not arguments.no_calib_cache,
     )
 
 

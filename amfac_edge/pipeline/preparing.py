@@ -13,15 +13,13 @@ import numpy as np
 
 from amfac_edge.artefact import FP16, FP32, INT8, BatchRange
 from amfac_edge.graph.contract import crop_graph
-from amfac_edge.graph.exporting import IR_VERSION
 from amfac_edge.graph.frame import AFFINES_INPUT, FRAME_INPUT, frame_graph
 from amfac_edge.graph.half_rounding import rounded_twin
 from amfac_edge.graph.halving import Halved, halved
 from amfac_edge.graph.onnx_values import shape_of
 from amfac_edge.graph.parity import Parity, budget_for, compare, generated_crops, normalised, trial_of
-from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
-from amfac_edge.graph.simplifying import Simplification, simplified
 from amfac_edge.pipeline.frame_parity import Sampling, compare_sampling, montage
+from amfac_edge.pipeline.int8_ranges import raw_graph
 from amfac_edge.pipeline.quantizing import Int8Request, quantised_graph
 from amfac_edge.pipeline.sources import in_batches
 from amfac_edge.sessions.raw_graph import RawGraph
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.artefact.trial import Trial
     from amfac_edge.graph.parity import Budget
+    from amfac_edge.graph.simplifying import Simplification
     from amfac_edge.pipeline.sources import Source
 
 __all__ = ["FRAME", "Form", "Prepared", "outputs_of", "prepare"]
@@ -117,13 +116,9 @@ def prepare(
     recipe = source.recipe
     stage(f"{name}: the graph of {recipe.name}, {form.precision.upper()}, batch {form.batch}")
     pictures = np.concatenate([generated_crops(recipe, _GENERATED_CROPS), *(crop[None] for crop in crops)])
-    raw = source.model.raw_graph(form.batch, form.opset)
-    raw.ir_version = min(raw.ir_version, IR_VERSION)
-    if form.for_cpu:
-        mish_for_cpu(raw)
-        mean_as_pooling(raw)
-    stage(f"{name}: simplifying with onnxsim, in a process of its own")
-    raw, simplification = simplified(raw)
+    raw, simplification = raw_graph(
+        source, form.batch, form.opset, for_cpu=form.for_cpu, stage=lambda line: stage(f"{name}: {line}")
+    )
     int8: Mapping[str, Any] = {}
     if form.int8 is not None:
         made = quantised_graph(source, raw, form.int8, half=not form.for_cpu, say=say)

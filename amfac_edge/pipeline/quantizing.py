@@ -18,10 +18,11 @@ from amfac_edge.graph.half import half_graph
 from amfac_edge.graph.half_rounding import rounded_twin
 from amfac_edge.graph.parity import normalised
 from amfac_edge.keypoints import SimccCode, crop_affines, transform_points
-from amfac_edge.quantization.people import calibration_people, crops_of, digest_of
+from amfac_edge.pipeline.int8_ranges import int8_ranges
+from amfac_edge.quantization.people import calibration_crops, calibration_people, crops_of, digest_of
 from amfac_edge.quantization.placement import default_placement
 from amfac_edge.quantization.qdq import quantised
-from amfac_edge.quantization.ranges import METHODS, calibrated_ranges
+from amfac_edge.quantization.ranges import METHODS
 from amfac_edge.quantization.search import search_budget
 from amfac_edge.sessions.raw_graph import RawGraph
 
@@ -49,6 +50,7 @@ class Int8Request:
         max_ap_drop: points of AP (by OKS, 0 to 100) that may be lost on the held-out people.
         max_shift_px: pixels of the crop that joints may move in the mean; None for half a hundredth of its longer side.
         exclude: nodes that stay in FP16.
+        use_cache: whether ranges are read from the calibration cache, and kept there.
     """
 
     calibration: CalibrationSet
@@ -56,6 +58,7 @@ class Int8Request:
     max_ap_drop: float = 0.5
     max_shift_px: float | None = None
     exclude: tuple[str, ...] = ()
+    use_cache: bool = True
 
     def __post_init__(self) -> None:
         if not self.max_ap_drop > 0 or not (self.max_shift_px is None or self.max_shift_px > 0):
@@ -117,10 +120,9 @@ def quantised_graph(
     recipe = source.recipe
     chosen = calibration_people(request.calibration, recipe)
     say(f"calibrating with {len(chosen.people)} people of {chosen.name}, judged by {len(chosen.held_out)} others")
-    crops = np.stack(list(crops_of(chosen.people, recipe)))
-    images = (normalised(crop[None], recipe) for crop in crops)
+    crops = calibration_crops(chosen, recipe)
     placement = default_placement(raw).without(request.exclude)
-    ranges = calibrated_ranges(raw, placement, images, method=request.method)
+    ranges = int8_ranges(source, raw, crops, method=request.method, use_cache=request.use_cache, say=say).ranges
     judge = _Judge(source, chosen.held_out, half=half)
     limit = request.max_shift_px or max(recipe.crop.height, recipe.crop.width) / 200
 

@@ -17,6 +17,7 @@ from amfac_edge.errors import AmfacError, DeclaredError, GateError
 from amfac_edge.pipeline import ExportRequest, export_artefacts, quantizing, read_source
 from amfac_edge.pipeline.engines import Order, build_engine
 from amfac_edge.pipeline.quantizing import Int8Request
+from amfac_edge.quantization import kept_ranges
 from amfac_edge.quantization.ranges import calibrated_ranges
 from amfac_edge.sessions import open_session
 
@@ -50,8 +51,9 @@ def source(tiny_checkpoint: Path) -> Source:
 
 def export(source: Source, out: Path, target: str, small: Path, **budget: Any) -> Exported:  # noqa: ANN401
     wide: dict[str, Any] = {"max_ap_drop": 100.0, "max_shift_px": 100.0}
+    say = budget.pop("say", lambda _: None)
     int8 = Int8Request(load_calibration_set(str(small)), **(wide | budget))
-    request = ExportRequest(out=out, precision="int8", int8=int8)
+    request = ExportRequest(out=out, precision="int8", int8=int8, say=say)
     return export_artefacts(source, [load_target(target)], request, stage=lambda _: None)[0]
 
 
@@ -119,18 +121,35 @@ def test_over_the_budget_nodes_go_back_or_nothing_is_written(
     assert evidence["curve"][0]["given_back"] == 0
 
 
+def test_ranges_come_from_the_cache(
+    source: Source, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    lines: list[str] = []
+    words = [str(source.path), "--target", "cpu", "--precision", "int8", "--calib", str(small)]
+    wide = ["--max-ap-drop", "100", "--max-shift-px", "100"]
+    made = export(source, tmp_path, "cpu", small, say=lines.append)
+    assert not [line for line in lines if "cache" in line]
+    again = export(source, tmp_path / "again", "cpu", small, say=lines.append)
+    assert [line.partition(":")[0] for line in lines if "cache" in line] == ["calibration from cache"]
+    assert again.path.read_bytes() == made.path.read_bytes()
+    assert len(list((tmp_path / "cache").rglob("*.json"))) == 1
+    assert main([*words, *wide, "--no-calib-cache", "--out", str(tmp_path / "third")]) == 0
+    assert (tmp_path / "third" / made.path.name).read_bytes() == made.path.read_bytes()
+
+
 def test_the_judge_sees_a_wrong_calibration(
     source: Source, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ranges from a tenth of the values that will come; the judge's people are bright."""
     honest = calibrated_ranges
 
-    def narrow(raw: Any, placement: Any, images: Any, *, method: str) -> Any:  # noqa: ANN401
-        return honest(raw, placement, (image / 10 for image in images), method=method)
+    def narrow(raw: Any, placement: Any, images: Any, **more: Any) -> Any:  # noqa: ANN401
+        return honest(raw, placement, (image / 10 for image in images), **more)
 
     good = export(source, tmp_path, "cpu", small).manifest.extra["int8"]["int8"]
-    monkeypatch.setattr(quantizing, "calibrated_ranges", narrow)
-    bad = export(source, tmp_path, "cpu", small).manifest.extra["int8"]["int8"]
+    monkeypatch.setattr(kept_ranges, "calibrated_ranges", narrow)
+    bad = export(source, tmp_path, "cpu", small, use_cache=False).manifest.extra["int8"]["int8"]
     assert bad["identical"] < good["identical"]
     assert bad["shift_px_mean_p50_p99"][0] > good["shift_px_mean_p50_p99"][0]
 
