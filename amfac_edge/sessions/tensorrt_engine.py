@@ -152,7 +152,7 @@ class LoadedEngine:
         sides: tuple[list[TensorSpec], list[TensorSpec]] = ([], [])
         for index in range(engine.num_io_tensors):
             name = engine.get_tensor_name(index)
-            dtype = engine.get_tensor_dtype(name).name.lower()
+            dtype = str(engine.get_tensor_dtype(name).name).lower()
             named = known.get(name, ())
             shape = tuple(
                 side if side >= 0 else (named[axis] if axis < len(named) else "?")
