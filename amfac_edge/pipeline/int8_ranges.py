@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["int8_ranges", "raw_graph"]
 
+_TOLD_EVERY = 32
+
 
 def raw_graph(
     source: Source, batch: BatchRange, opset: int, *, for_cpu: bool, stage: Callable[[str], None] = lambda _: None
@@ -64,8 +66,13 @@ def int8_ranges(
         crops: (N,H,W,3) uint8 BGR.
         method: one of `quantization.ranges.METHODS`.
         use_cache: False takes them now, and keeps nothing.
-        say: called with a line about the cache.
+        say: called with a line about the cache, and, without `progress`, with one every 32 crops.
         progress: called with the number of crops that were run.
     """
+
+    def told(done: int) -> None:
+        if done % _TOLD_EVERY == 0:
+            say(f"calibrating: {done} of {len(crops)} crops")
+
     wanted = Wanted(raw, default_placement(raw), crops, source.recipe, method, source.digests)
-    return kept_ranges(wanted, use_cache=use_cache, say=say, progress=progress)
+    return kept_ranges(wanted, use_cache=use_cache, say=say, progress=progress or told)
