@@ -43,7 +43,8 @@ _CROPS_AT_ONCE = 32
 class StageTimes(NamedTuple):
     """Wall-clock milliseconds of one call: checking and cropping, the network, mapping the joints back to the frame.
 
-    A network that takes whole frames crops and maps itself, so that this is part of its time.
+    A network that takes whole frames crops and maps itself, so that this is part of its time; so are crops that the GPU
+    cuts.
     """
 
     crop_ms: float

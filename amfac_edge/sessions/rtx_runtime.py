@@ -23,30 +23,48 @@ _DIGEST_KEPT = 16
 
 
 class RtxRuntime:
-    """The runtime configuration of one engine.
+    """The runtime configuration of one engine, and its cache; `made` makes one."""
 
-    Args:
-        trt: the module.
-        engine: of the plan.
-        content: the plan.
-        device: whose context is current.
-    """
-
-    def __init__(self, trt: Any, engine: Any, content: bytes, device: CudaDevice) -> None:  # noqa: ANN401 - the library's
-        self._settings = engine.create_runtime_config()
-        self.captures_graphs = hasattr(trt, "CudaGraphStrategy")
-        if self.captures_graphs:
-            self._settings.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        self._cache = self._settings.create_runtime_cache()
-        self._path = _cache_path(content, device)
-        self._known = b""
-        if self._path is not None and (kept := kept_file(self._path)) and self._cache.deserialize(kept):
+    def __init__(
+        self,
+        runtime_config: Any,  # noqa: ANN401 - the library's own
+        runtime_cache: Any,  # noqa: ANN401 - likewise
+        path: Path | None,
+        *,
+        captures_graphs: bool,
+    ) -> None:
+        self._config = runtime_config
+        self._cache = runtime_cache
+        self._path, self._known = path, b""
+        self.captures_graphs = captures_graphs
+        if path is not None and (kept := kept_file(path)) and runtime_cache.deserialize(kept):
             self._known = kept
-        self._settings.set_runtime_cache(self._cache)
+        runtime_config.set_runtime_cache(runtime_cache)
+
+    @classmethod
+    def made(cls, trt: Any, engine: Any, content: bytes, device: CudaDevice) -> RtxRuntime | None:  # noqa: ANN401 - as above
+        """One for an engine; None where the library makes none, and its log says why.
+
+        Args:
+            trt: the module.
+            engine: of the plan.
+            content: the plan.
+            device: whose context is current.
+        """
+        runtime_config = engine.create_runtime_config()
+        if runtime_config is None:
+            return None
+        cache = runtime_config.create_runtime_cache()
+        if cache is None:
+            return None
+        captures_graphs = hasattr(trt, "CudaGraphStrategy")
+        if captures_graphs:
+            runtime_config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        return cls(runtime_config, cache, _cache_path(content, device), captures_graphs=captures_graphs)
 
     def new_context(self, engine: Any) -> Any:  # noqa: ANN401 - the library's own
         """A context, None where the library made none."""
-        return engine.create_execution_context(self._settings)
+        return engine.create_execution_context(self._config)
 
     def keep_cache(self) -> None:
         """Write the cache if anything was compiled; a place that can't be written to costs the next start some time."""

@@ -79,7 +79,9 @@ class LoadedEngine:
         self.limits: Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
             tensor.name: self._limits(self._engine, tensor) for tensor in inputs
         }
-        self._rtx = RtxRuntime(self.trt, self._engine, content, device) if flavour == RTX else None
+        self._rtx = RtxRuntime.made(self.trt, self._engine, content, device) if flavour == RTX else None
+        if flavour == RTX and self._rtx is None:
+            raise self.failure()
 
     @property
     def captures_graphs(self) -> bool:

@@ -116,8 +116,9 @@ class Board:
         return self.plan_of(self.markers.write_artefact(self.folder / f"m{batch}.onnx", batch=batch), **options)
 
     def alive(self) -> dict[str, int]:
-        """What nobody has freed, less than nothing."""
-        gc.collect()
+        """What nobody has freed, by kind."""
+        if any(self.gpu.alive().values()):
+            gc.collect()
         return {kind: count for kind, count in self.gpu.alive().items() if count}
 
 

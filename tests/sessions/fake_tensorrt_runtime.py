@@ -9,6 +9,7 @@ refused as TensorRT refuses it: False or None, and a line in the log, in TensorR
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import struct
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,16 @@ def _say(logger: _Logger, severity: Severity, line: str) -> None:
     logger.log(severity, line)
 
 
+def _made(gpu: FakeGpu, logger: _Logger, call: str, make: Any, *arguments: Any) -> Any:
+    """What `make` makes; None, and a line in the log, where CUDA fails."""
+    try:
+        gpu.enter(call)
+        return make(*arguments)
+    except GpuError as error:
+        _say(logger, Severity.ERROR, f"{call}: Error Code 1: Cuda Runtime ({error.name})")
+        return None
+
+
 class _Refused(Exception):  # noqa: N818 - becomes a line of the log
     pass
 
@@ -88,7 +99,7 @@ class _Engine:
         else:
             self.device_memory_size_v2 = self._scratch
         if library.rtx:
-            self.create_runtime_config = lambda: _RuntimeConfig(gpu)
+            self.create_runtime_config = lambda: _made(gpu, logger, "createRuntimeConfig", _RuntimeConfig, gpu, logger)
         gpu.objects.add(self)
 
     def get_tensor_name(self, index: int) -> str:
@@ -117,12 +128,8 @@ class _Engine:
         return self._context(owned=how is not _Strategy.USER_MANAGED)
 
     def _context(self, *, owned: bool, settings: Any = None) -> Any:
-        try:
-            self._gpu.enter("createExecutionContext")
-            return _Context(self._gpu, self._logger, self, owned=owned, settings=settings)
-        except GpuError as error:
-            _say(self._logger, Severity.ERROR, f"createExecutionContext: Error Code 1: Cuda Runtime ({error.name})")
-            return None
+        make = functools.partial(_Context, self._gpu, self._logger, self, owned=owned, settings=settings)
+        return _made(self._gpu, self._logger, "createExecutionContext", make)
 
 
 class _Context:
@@ -247,13 +254,15 @@ class _Context:
 class _RuntimeConfig:
     """IRuntimeConfig of TensorRT-RTX."""
 
-    def __init__(self, gpu: FakeGpu) -> None:
+    def __init__(self, gpu: FakeGpu, logger: Any) -> None:
+        self._gpu, self._logger = gpu, logger
         self.cuda_graph_strategy = CudaGraphStrategy.DISABLED
         self._cache: _RuntimeCache | None = None
         gpu.objects.add(self)
 
-    def create_runtime_cache(self) -> _RuntimeCache:
-        return _RuntimeCache()
+    def create_runtime_cache(self) -> _RuntimeCache | None:
+        made: _RuntimeCache | None = _made(self._gpu, self._logger, "createRuntimeCache", _RuntimeCache)
+        return made
 
     def set_runtime_cache(self, cache: _RuntimeCache) -> bool:
         self._cache = cache

@@ -50,6 +50,8 @@ PARAMETERS = {
     "context": "IExecutionContext",
     "inspector": "EngineInspector",
     "timing_cache": "ITimingCache",
+    "runtime_config": "IRuntimeConfig",
+    "runtime_cache": "IRuntimeCache",
 }
 # What some versions lack and our code uses all the same, because it looks first or never gets there.
 _PROPER = ("8.6.1", "10.3.0", "10.13.3.9", "10.16.1.11", "11.4.0.106")
