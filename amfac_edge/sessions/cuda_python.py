@@ -214,19 +214,20 @@ class CudaPythonStream:
         # What other threads do to the GPU meanwhile must neither be captured nor fail.
         mode = self._device.runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._device.call("cudaStreamBeginCapture", self._stream, mode)
+        runtime = self._device.runtime
         try:
             enqueue()
         except BaseException:
             # Ends the capture; what it gave, if anything, is of no use.
-            error, graph = self._device.runtime.cudaStreamEndCapture(self._stream)
+            error, graph = runtime.cudaStreamEndCapture(self._stream)
             if not error:
-                self._device.call("cudaGraphDestroy", graph)
+                runtime.cudaGraphDestroy(graph)
             raise
         graph = self._device.call("cudaStreamEndCapture", self._stream)
         try:
             return CudaPythonGraph(self._device, self._device.call("cudaGraphInstantiate", graph, 0), self._stream)
         finally:
-            self._device.call("cudaGraphDestroy", graph)
+            runtime.cudaGraphDestroy(graph)
 
     def close(self) -> None:
         """See `CudaStream.close`."""

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from amfac_edge.artefact import RTX, manifest_path
-from amfac_edge.compiler import plan_from_artefact
-from amfac_edge.declared.target import load_target
-from amfac_edge.errors import AmfacError, InputError, MachineError, MissingExtraError, ModelFileError
+from amfac_edge.artefact import manifest_path
+from amfac_edge.errors import AmfacError, MachineError, ModelFileError
 from amfac_edge.sessions import PoseSession, open_session
 
 if TYPE_CHECKING:
@@ -213,68 +211,20 @@ def test_harmless_remarks_become_notes(board: Board) -> None:
     assert note.startswith("the plan was timed on another model of this GPU's architecture")
 
 
-# -------------------------------------------------------------------------------------------------- what isn't there
-
-
-@pytest.mark.parametrize("flavour", ["tensorrt", RTX])
-def test_a_missing_library_is_named(board: Board, flavour: str) -> None:
-    rtx = flavour == RTX
-    version = "1.7.1.116" if rtx else "10.3.0"
-    board.install_tensorrt(version, rtx=rtx)
-    plan = board.marker_plan(rtx=rtx, version=version)
-    board.monkeypatch.setitem(sys.modules, flavour.replace("-", "_"), None)
-    with pytest.raises(MachineError, match="running a plan needs"):
-        open_session(plan)
-
-
-def test_without_a_library_of_cuda_the_extras_are_named(board: Board) -> None:
-    for name in ("cuda", "cuda.bindings", "cuda.bindings.runtime", "cuda.cudart", "pycuda"):
-        board.monkeypatch.setitem(sys.modules, name, None)
-    plan = board.marker_plan()
-    with pytest.raises(MissingExtraError, match=r"there is none\n  pip install \"amfac-edge\[cuda\]\".*jetson"):
-        open_session(plan)
-    with pytest.raises(MissingExtraError, match=r"cuda-python, which is not installed"):
-        open_session(plan, cuda="cuda-python")
-    with pytest.raises(
-        MissingExtraError, match=r"pycuda, which is not installed\n  pip install \"amfac-edge\[pycuda\]"
-    ):
-        open_session(plan, cuda="pycuda")
-
-
-def test_libraries_and_contexts_that_do_not_go_together_are_refused(board: Board) -> None:
-    plan = board.marker_plan()
-    with pytest.raises(InputError, match='cuda="cupy" is no library of CUDA that is known'):
-        open_session(plan, cuda="cupy")
-    with pytest.raises(InputError, match="a context of your own is pycuda's"):
-        open_session(plan, cuda="cuda-python", context=object())
-
-
-@each_library
-def test_a_driver_that_does_not_work_is_told(board: Board, cuda: str) -> None:
-    board.install_cuda(cuda)
-    board.gpu.fail("cuInit", "cudaErrorNoDevice")
-    with pytest.raises(MachineError, match=r"cuInit failed with cudaErrorNoDevice .*\n  amfac-doctor"):
+def test_a_gpu_that_is_lost_while_capturing_is_no_reason_to_go_on(board: Board) -> None:
+    board.gpu.fail("cudaGraphInstantiate", "cudaErrorIllegalAddress")
+    with pytest.raises(MachineError, match="cudaGraphInstantiate failed with cudaErrorIllegalAddress"):
         open_session(board.marker_plan())
 
 
-def test_a_library_of_cuda_that_is_too_new_is_told(board: Board) -> None:
-    board.gpu.fail("cudaStreamCreateWithFlags", "cudaErrorInsufficientDriver")
-    with pytest.raises(MachineError, match=r"cudaErrorInsufficientDriver .*\n  pip install .cuda-python<13"):
+def test_a_dynamic_input_without_a_profile_is_refused(board: Board) -> None:
+    plan = board.marker_plan(profile={"crops": []})
+    with pytest.raises(ModelFileError, match="it has no profile for crops"):
+        open_session(plan)
+
+
+def test_outputs_larger_than_their_memory_are_refused(board: Board) -> None:
+    runtime = sys.modules["tests.sessions.fake_tensorrt_runtime"]
+    board.monkeypatch.setattr(runtime._Context, "get_tensor_shape", lambda *_: (5, 17, 2))
+    with pytest.raises(ModelFileError, match=r"gives keypoints the shape \(5, 17, 2\), more than its manifest"):
         open_session(board.marker_plan())
-
-
-def test_the_real_tensorrt_rtx_says_that_there_is_no_driver(board: Board) -> None:
-    """The library itself, which takes the plan, finds no GPU, and gives None."""
-    board.monkeypatch.delitem(sys.modules, "tensorrt_rtx")
-    real = pytest.importorskip("tensorrt_rtx")
-    artefact = board.markers.write_artefact(board.folder / "m.onnx")
-    board.install_tensorrt(real.__version__, rtx=True)
-    board.monkeypatch.setitem(sys.modules, "tensorrt_rtx", real)
-    plan = plan_from_artefact(artefact, [load_target("rtx-3060")], board.folder, flavour=RTX).path
-    try:
-        session = open_session(plan)
-    except MachineError as error:
-        assert "there is no NVIDIA driver here that this CUDA can use" in error.problem  # noqa: PT017 - it may also load
-    else:
-        session.close()
-        pytest.skip("there is a driver")
