@@ -266,11 +266,19 @@ _QUOTED = [f'"{name}"' for name in CUDA_LIBRARIES]
 
 def _installed() -> str:
     """The library to take where nobody says: NVIDIA's own first."""
-    if importlib.util.find_spec("cuda") is not None:
+    # A folder that happens to be named cuda is a package to Python; what is in it tells.
+    if _is_there("cuda.bindings") or _is_there("cuda.cudart"):
         return "cuda-python"
-    if importlib.util.find_spec("pycuda") is not None:
+    if _is_there("pycuda"):
         return "pycuda"
     raise MissingExtraError(
         "running a plan needs a library of CUDA for Python, and there is none",
         cure='pip install "amfac-edge[cuda]"  # on a Jetson: pip install "amfac-edge[jetson]", or a pycuda of its own',
     )
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # of the package that it is in
+        return False

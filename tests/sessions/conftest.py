@@ -61,7 +61,7 @@ class Board:
 
     def install_cuda(self, which: str) -> None:
         """cuda-python, its older names, or pycuda; none of the others."""
-        for name in ("cuda", "pycuda", "pycuda.driver"):
+        for name in (*fake_cuda.NAMES, "pycuda", "pycuda.driver"):
             self.monkeypatch.setitem(sys.modules, name, None)
         if which == "pycuda":
             self.install(fake_pycuda.pycuda(self.gpu))

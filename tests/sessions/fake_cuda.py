@@ -47,6 +47,8 @@ CaptureMode = enum.IntEnum(
     {"cudaStreamCaptureModeGlobal": 0, "cudaStreamCaptureModeThreadLocal": 1, "cudaStreamCaptureModeRelaxed": 2},
 )
 BLOCKING, NO_TIMING = 1, 2
+# The modules that cuda-python has, or had.
+NAMES = ("cuda", "cuda.bindings", "cuda.bindings.runtime", "cuda.bindings.driver", "cuda.cudart", "cuda.cuda")
 
 
 class _Handle:

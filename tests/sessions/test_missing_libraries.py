@@ -14,6 +14,7 @@ from amfac_edge.declared.target import load_target
 from amfac_edge.errors import InputError, MachineError, MissingExtraError
 from amfac_edge.sessions import open_session
 from amfac_edge.sessions.pycuda_adapter import PycudaDevice
+from tests.sessions import fake_cuda
 
 if TYPE_CHECKING:
     from tests.sessions.conftest import Board
@@ -33,7 +34,7 @@ def test_a_missing_library_is_named(board: Board, flavour: str) -> None:
 
 
 def test_without_a_library_of_cuda_the_extras_are_named(board: Board) -> None:
-    for name in ("cuda", "cuda.bindings", "cuda.bindings.runtime", "cuda.cudart", "pycuda"):
+    for name in (*fake_cuda.NAMES, "pycuda"):
         board.monkeypatch.setitem(sys.modules, name, None)
     plan = board.marker_plan()
     with pytest.raises(MissingExtraError, match=r"there is none\n  pip install \"amfac-edge\[cuda\]\".*jetson"):
@@ -44,6 +45,16 @@ def test_without_a_library_of_cuda_the_extras_are_named(board: Board) -> None:
         MissingExtraError, match=r"pycuda, which is not installed\n  pip install \"amfac-edge\[pycuda\]"
     ):
         open_session(plan, cuda="pycuda")
+
+
+def test_a_folder_that_is_named_cuda_is_no_library(board: Board) -> None:
+    board.install_cuda("pycuda")
+    (board.folder / "app" / "cuda").mkdir(parents=True)
+    for name in fake_cuda.NAMES:
+        board.monkeypatch.delitem(sys.modules, name, raising=False)
+    board.monkeypatch.setattr(sys, "path", [str(board.folder / "app")])
+    with open_session(board.marker_plan()) as session:
+        assert "by pycuda" in session.settings.provider
 
 
 def test_libraries_and_contexts_that_do_not_go_together_are_refused(board: Board) -> None:
