@@ -74,10 +74,12 @@ def int8_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
     """What INT8's gate found, for people."""
     full, made, budget = (evidence[key] for key in ("fp32", "int8", "budget"))
     mean, _, most = made["shift_px_mean_p50_p99"]
-    yield (
-        f"  INT8: AP {full['ap']:.1f} -> {made['ap']:.1f} on held-out people (at most {budget['ap']:g} points less), "
-        f"joints move by {mean:.2f} px in the mean (at most {budget['shift_px']:.2f}), p99 {most:.1f}"
-    )
+    held_out = f"on {evidence['calibration']['held_out']} held-out people"
+    if full["ap"] is None:
+        yield f"  INT8, judged by shift alone {held_out}: nobody of the set is labelled"
+    else:
+        yield f"  INT8: AP {full['ap']:.1f} -> {made['ap']:.1f} {held_out} (at most {budget['ap']:g} points less)"
+    yield f"  joints move by {mean:.2f} px in the mean (at most {budget['shift_px']:.2f}), p99 {most:.1f}"
     back = len(evidence["given_back"])
     yield (
         f"  {evidence['mac_share']:.0%} of the multiply-accumulates in INT8, {len(evidence['nodes'])} nodes; "

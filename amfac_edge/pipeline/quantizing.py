@@ -73,14 +73,18 @@ class Judged:
     """How a graph does on the held-out people.
 
     Attributes:
-        ap: by OKS, 0 to 100.
+        ap: by OKS, 0 to 100; None where nobody is labelled, and the shift alone judges.
         shift_px: distances from the FP32 network's joints in crop pixels: mean, 50th and 99th percentile.
         identical: part of the joints in the same bin.
     """
 
-    ap: float
+    ap: float | None
     shift_px: tuple[float, float, float]
     identical: float
+
+    def lost_ap(self, reference: Judged) -> float:
+        """Points of AP that `reference` has more; 0 where nobody is labelled."""
+        return 0.0 if self.ap is None or reference.ap is None else reference.ap - self.ap
 
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
@@ -129,7 +133,7 @@ def quantised_graph(
     def used(model: ModelProto) -> float:
         """The larger part of the two budgets that is used up."""
         found = judge.of(model)
-        return max((judge.reference.ap - found.ap) / request.max_ap_drop, found.shift_px[0] / limit)
+        return max(found.lost_ap(judge.reference) / request.max_ap_drop, found.shift_px[0] / limit)
 
     def told(done: int, of: int) -> None:
         if done in (1, of) or done % 10 == 0:
@@ -153,10 +157,11 @@ def quantised_graph(
         "curve": [dataclasses.asdict(point) for point in result.curve],
     }  # fmt: skip
     if not result.within_budget:
+        lost = "" if final.ap is None else f"AP {judge.reference.ap:.1f} -> {final.ap:.1f} "
+        lost += lost and f"(at most {request.max_ap_drop:g} points), "
         raise GateError(
-            f"{source.path}: INT8 is over its budget with one node left in it: AP {judge.reference.ap:.1f} -> "
-            f"{final.ap:.1f} (at most {request.max_ap_drop:g} points), joints move by {final.shift_px[0]:.2f} px in "
-            f"the mean (at most {limit:.2f})",
+            f"{source.path}: INT8 is over its budget with one node left in it: {lost}joints move by "
+            f"{final.shift_px[0]:.2f} px in the mean (at most {limit:.2f})",
             cure="Nothing was written. Use FP16, a better calibration set, or a wider budget (--max-ap-drop).",
         )
     return QuantisedGraph(half_graph(model) if half else model, evidence)
@@ -198,8 +203,10 @@ class _Judge:
         predictions = Predictions(
             people.image_ids, places, scores.astype(np.float64), scores.mean(axis=1, dtype=np.float64), people.boxes
         )
-        ap = score_people(people, predictions, "coco").metrics["AP"]
         shift = np.hypot(*np.moveaxis(keypoints.astype(np.float64) - self._keypoints, -1, 0))
         middle, most = (float(np.percentile(shift, percent)) for percent in (50, 99))
         same = float((shift < 0.005 / self._recipe.split_ratio).mean())
-        return Judged(100 * float(ap or 0.0), (float(shift.mean()), middle, most), same)
+        ap = None
+        if people.labelled.any():
+            ap = 100 * float(score_people(people, predictions, "coco").metrics["AP"] or 0.0)
+        return Judged(ap, (float(shift.mean()), middle, most), same)

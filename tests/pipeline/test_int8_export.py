@@ -138,6 +138,28 @@ def test_ranges_come_from_the_cache(
     assert (tmp_path / "third" / made.path.name).read_bytes() == made.path.read_bytes()
 
 
+def test_people_without_labels_judge_by_shift_alone(
+    source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    (tmp_path / "album").mkdir()
+    for number in range(32):
+        noise = np.random.default_rng(number).integers(0, 256, size=(60, 50, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "album" / f"{number}.png"), noise)
+    table = tmp_path / "mine.toml"
+    table.write_text(SMALL.replace("generated = true", 'images = "album"'))
+    made = export(source, tmp_path, "cpu", table)
+    evidence = made.manifest.extra["int8"]
+    assert (evidence["fp32"]["ap"], evidence["int8"]["ap"]) == (None, None)
+    assert evidence["int8"]["shift_px_mean_p50_p99"][0] > 0
+    with pytest.raises(GateError, match=r"with one node left in it: joints move by"):
+        export(source, tmp_path / "none", "cpu", table, max_shift_px=1e-9)
+    table = table.rename(tmp_path / "album" / "mine.toml")
+    words = [str(source.path), "--target", "cpu", "--precision", "int8", "--calib", str(table), "--max-shift-px", "99"]
+    assert main([*words, "--calib-data", str(tmp_path), "--out", str(tmp_path / "moved")]) == 0
+    assert "judged by shift alone on 16 held-out people: nobody of the set is labelled" in capsys.readouterr().err
+
+
 def test_the_judge_sees_a_wrong_calibration(
     source: Source, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
