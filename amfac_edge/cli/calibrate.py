@@ -119,7 +119,7 @@ def _declared(arguments: argparse.Namespace) -> CalibrationSet:
     only_checked = arguments.input is None or arguments.check is not None
     if only_checked and arguments.out:
         raise InputError(f"--out {arguments.out}: no ranges are taken", cure="Give INPUT and --calib SET.")
-    name = arguments.calib or arguments.check
+    name: str = arguments.calib or arguments.check or ""
     if arguments.pin and not name.endswith(".toml"):
         raise InputError(f"--pin {name}: it belongs to this package", cure="Copy it to a TOML of your own.")
     return load_calibration_set(name, data=arguments.calib_data)
