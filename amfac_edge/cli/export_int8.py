@@ -78,7 +78,12 @@ def int8_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
     if full["ap"] is None:
         yield f"  INT8, judged by shift alone {held_out}: nobody of the set is labelled"
     else:
-        yield f"  INT8: AP {full['ap']:.1f} -> {made['ap']:.1f} {held_out} (at most {budget['ap']:g} points less)"
+        low, high = made["ap_loss_interval_95"]
+        half = f" (FP16 {evidence['fp16']['ap']:.1f})" if "fp16" in evidence else ""
+        yield (
+            f"  INT8: AP {full['ap']:.1f} -> {made['ap']:.1f}{half} {held_out} (at most {budget['ap']:g} points less; "
+            f"by chance of the people the loss is {low:.1f} to {high:.1f})"
+        )
     yield f"  joints move by {mean:.2f} px in the mean (at most {budget['shift_px']:.2f}), p99 {most:.1f}"
     back = len(evidence["given_back"])
     yield (

@@ -30,6 +30,8 @@ from amfac_edge.graph.onnx_values import opset_of
 from amfac_edge.graph.parity import check_parity
 from amfac_edge.pipeline.frame_parity import check_sampling
 from amfac_edge.pipeline.preparing import FRAME, Form, Prepared, prepare
+from amfac_edge.pipeline.quantizing import check_int8
+from amfac_edge.pipeline.search_report import write_search
 from amfac_edge.pipeline.writing import finished_artefact, tensor_spec, tool_versions, version_of, write_artefact
 
 if TYPE_CHECKING:
@@ -151,9 +153,11 @@ def _check_int8(request: ExportRequest) -> None:
             "INT8 is calibrated with pictures of people, never with noise, and no set was named",
             cure="--calib generated-people, or better a TOML of your own pictures: calib/README.md.",
         )
-    if request.opset != OPSETS[0] or request.input_kind == FRAME:
-        what = "takes crops" if request.input_kind == FRAME else f"needs opset {OPSETS[0]}, for scales in float16"
-        raise InputError(f"INT8 {what} in this version", cure="Leave --input or --opset out, or take FP16.")
+    if request.opset != OPSETS[0]:
+        raise InputError(
+            f"INT8 needs opset {OPSETS[0]}, for scales in float16, and --opset is {request.opset}",
+            cure="Leave --opset out, or take FP16.",
+        )
 
 
 def _export(
@@ -169,6 +173,9 @@ def _export(
     check_parity(prepared.parity, source.recipe, name=path.name)
     if prepared.full_parity is not None:
         check_parity(prepared.full_parity, source.recipe, name=f"{path.name}, before its conversion")
+    if prepared.int8:
+        write_search(prepared.int8, path)
+        check_int8(prepared.int8, name=path.name)
     stage(f"{target.name}: writing {path}")
     described = _Description(source, target, prepared)
     raw_path = request.out / f"{name}.raw.onnx" if request.raw_logits else None

@@ -32,12 +32,16 @@ from amfac_edge.pipeline.sources import in_batches
 from amfac_edge.sessions.raw_graph import RawGraph
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
     from onnx import ModelProto
 
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.graph.parity import Budget
     from amfac_edge.pipeline.sources import Source
+
+    Network = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
 
 __all__ = ["Sampling", "check_sampling", "compare_sampling", "montage"]
 
@@ -93,15 +97,17 @@ class Sampling:
         }
 
 
-def compare_sampling(source: Source, model: ModelProto, budget: Budget) -> Sampling:
+def compare_sampling(source: Source, model: ModelProto, budget: Budget, logits: Network | None = None) -> Sampling:
     """Run a frame graph on generated frames, and the network itself on exact crops and on OpenCV's.
 
     Args:
         source: of the network.
         model: of `frame_graph`, in float32 (or the rounded twin of a half one).
         budget: says from which distance on a joint is at another place.
+        logits: the network, images (N,3,H,W) to logits; None for that of `source`.
     """
     recipe = source.recipe
+    network = logits or source.model.logits
     scenes = [_scene(recipe, *size, seed) for seed, size in enumerate(_FRAMES)]
     keypoints, crops = _run(model, scenes)
     affines = np.concatenate([one for _, one in scenes])
@@ -110,7 +116,7 @@ def compare_sampling(source: Source, model: ModelProto, budget: Budget) -> Sampl
     for number, (frame, one) in enumerate(scenes):
         warp_crops(frame, one, warped[number * len(one) : (number + 1) * len(one)])
     rounded = np.rint(exact).astype(np.uint8)
-    places = [_network_joints(source, each, affines) for each in (rounded, warped)]
+    places = [_network_joints(source, network, each, affines) for each in (rounded, warped)]
     scale = np.hypot(affines[:, 0, 0], affines[:, 1, 0])[:, None]
     as_exact, as_opencv = (
         int(np.count_nonzero(np.linalg.norm(keypoints - each, axis=-1) <= budget.shift_px * scale)) for each in places
@@ -179,7 +185,9 @@ def _run(
     return np.concatenate(keypoints), np.concatenate(crops)
 
 
-def _network_joints(source: Source, crops: NDArray[np.uint8], affines: NDArray[np.float64]) -> NDArray[np.float64]:
-    logits = source.model.logits(normalised(crops, source.recipe))
-    keypoints, _ = SimccCode.of(source.recipe).decode(*logits, source.recipe.temperature, source.score_calibration)
+def _network_joints(
+    source: Source, network: Network, crops: NDArray[np.uint8], affines: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    x, y = network(normalised(crops, source.recipe))
+    keypoints, _ = SimccCode.of(source.recipe).decode(x, y, source.recipe.temperature, source.score_calibration)
     return transform_points(keypoints, affines)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def prepare(
         full,
         comparison.of(full_raw, full, FP32) if full else None,
         comparison.trial(form.precision),
-        comparison.sampling(model, form.precision) if form.input_kind == FRAME else None,
+        comparison.sampling(raw, model, form.precision) if form.input_kind == FRAME else None,
         int8,
     )
 
@@ -172,10 +173,12 @@ class _Comparison:
         x, y = (logits[:_TRIAL_CROPS] for logits in self._reference)
         return trial_of(recipe, crops, (x, y), self._budget(precision), calibration)
 
-    def sampling(self, model: ModelProto, precision: str) -> Sampling:
-        if precision == FP16:
+    def sampling(self, raw: ModelProto, model: ModelProto, precision: str) -> Sampling:
+        if precision != FP32:
             model = rounded_twin(model)
-        return compare_sampling(self._source, model, self._budget(precision))
+        # As in `of`: an INT8 graph's own joints are what other crops are compared by.
+        logits = partial(outputs_of, rounded_twin(raw)) if precision == INT8 else None
+        return compare_sampling(self._source, model, self._budget(precision), logits)
 
     def _budget(self, precision: str) -> Budget:
         return budget_for(precision, self._source.recipe, trained=self._source.trained)

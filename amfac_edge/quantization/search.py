@@ -1,7 +1,7 @@
 """How little must go back to FP16 for a budget to hold: what each node costs alone, and for how much work.
 
 Nodes go back in the order of what they cost for each multiply-accumulate that they save, so that most of the work stays
-in INT8. The loss is handed in: what a pixel or a point of AP is, is the caller's to say.
+in INT8. The losses are handed in: what a pixel or a point of AP is, is the caller's to say.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ def search_budget(
     loss: Callable[[ModelProto], float],
     budget: float,
     *,
+    ranking_loss: Callable[[ModelProto], float] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SearchResult:
     """Give nodes back to FP16, in the order of `ranked`, until `loss` is within `budget`.
@@ -117,6 +118,7 @@ def search_budget(
         placement: what is quantised at most.
         loss: of a graph with Q/DQ; larger is worse.
         budget: the largest loss that is allowed.
+        ranking_loss: by which nodes are ranked; None for `loss`. One to which single nodes add ranks best.
         progress: as of `ranked`.
     """
     curve: dict[int, CurvePoint] = {}
@@ -130,7 +132,7 @@ def search_budget(
 
     if tried(0):
         return SearchResult(placement, within_budget=True, ranking=(), curve=tuple(curve.values()))
-    ranking = ranked(raw, ranges, placement, loss, progress=progress)
+    ranking = ranked(raw, ranges, placement, ranking_loss or loss, progress=progress)
     order = tuple(each.node for each in ranking)
     # One quantised node is the least that is still INT8.
     low, high = 0, len(order) - 1

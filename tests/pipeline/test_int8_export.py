@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import pytest
 
-from amfac_edge.artefact import RTX, read_manifest
+from amfac_edge.artefact import RTX, BatchRange, read_manifest
 from amfac_edge.cli.export import main
 from amfac_edge.compiler import has_builder
 from amfac_edge.declared.calibration_set import load_calibration_set
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import AmfacError, DeclaredError, GateError
-from amfac_edge.pipeline import ExportRequest, export_artefacts, quantizing, read_source
+from amfac_edge.pipeline import ExportRequest, export_artefacts, judging, read_source
 from amfac_edge.pipeline.engines import Order, build_engine
+from amfac_edge.pipeline.int8_ranges import raw_graph
 from amfac_edge.pipeline.quantizing import Int8Request
 from amfac_edge.quantization import kept_ranges
+from amfac_edge.quantization.people import calibration_crops, calibration_people
 from amfac_edge.quantization.ranges import calibrated_ranges
 from amfac_edge.sessions import open_session
 
@@ -52,8 +56,9 @@ def source(tiny_checkpoint: Path) -> Source:
 def export(source: Source, out: Path, target: str, small: Path, **budget: Any) -> Exported:  # noqa: ANN401
     wide: dict[str, Any] = {"max_ap_drop": 100.0, "max_shift_px": 100.0}
     say = budget.pop("say", lambda _: None)
+    kind = budget.pop("input_kind", "crops")
     int8 = Int8Request(load_calibration_set(str(small)), **(wide | budget))
-    request = ExportRequest(out=out, precision="int8", int8=int8, say=say)
+    request = ExportRequest(out=out, precision="int8", int8=int8, input_kind=kind, say=say)
     return export_artefacts(source, [load_target(target)], request, stage=lambda _: None)[0]
 
 
@@ -104,21 +109,65 @@ def test_tensorrt_rtx_takes_the_graph(source: Source, tmp_path: Path, small: Pat
 def test_over_the_budget_nodes_go_back_or_nothing_is_written(
     source: Source, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = quantizing._Judge.of
+    honest = judging.Judge.of
 
-    def judged(judge: quantizing._Judge, model: onnx.ModelProto) -> quantizing.Judged:
+    def judged(judge: judging.Judge, model: onnx.ModelProto) -> judging.Judged:
         pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
-        return quantizing.Judged(judge.reference.ap, (pairs / 10, 0.0, 0.0), honest(judge, model).identical)
+        return dataclasses.replace(honest(judge, model), ap=judge.reference.ap, shift_px=(pairs / 10, 0.0, 0.0))
 
-    monkeypatch.setattr(quantizing._Judge, "of", judged)
+    monkeypatch.setattr(judging.Judge, "of", judged)
     with pytest.raises(GateError, match=r"INT8 is over its budget with one node left"):
         export(source, tmp_path / "none", "cpu", small, max_shift_px=0.05)
-    assert list((tmp_path / "none").iterdir()) == []
+    report = ["tiny.cpu.int8.curve.csv", "tiny.cpu.int8.search.png", "tiny.cpu.int8.sensitivity.csv"]
+    assert sorted(path.name for path in (tmp_path / "none").iterdir()) == report
     made = export(source, tmp_path / "some", "cpu", small, max_shift_px=0.5)
     evidence = made.manifest.extra["int8"]
     assert evidence["given_back"]
+    assert evidence["holds"]
     assert evidence["int8"]["shift_px_mean_p50_p99"][0] <= 0.5
     assert evidence["curve"][0]["given_back"] == 0
+    with (tmp_path / "some" / report[2]).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["node"] for row in rows] == [each["node"] for each in evidence["sensitivity"]]
+    assert [row["node"] for row in rows if row["ends_as"] == "given back"] == evidence["given_back"]
+    with (tmp_path / "some" / report[0]).open(newline="") as stream:
+        points = list(csv.DictReader(stream))
+    assert [float(point["budget_used"]) for point in points] == [point["loss"] for point in evidence["curve"]]
+    monkeypatch.setattr(judging.Judge, "of", honest)
+    # What no search made is not left beside an artefact that needed none.
+    export(source, tmp_path / "some", "cpu", small)
+    assert not set(report) & {path.name for path in (tmp_path / "some").iterdir()}
+
+
+def test_a_judge_counts_what_is_lost(source: Source, small: Path) -> None:
+    """A graph that is the network itself loses nothing; one with other weights moves joints."""
+    raw, _ = raw_graph(source, BatchRange(1, 1, 1), 19, for_cpu=True)
+    people = calibration_people(load_calibration_set(str(small)), source.recipe)
+    judge = judging.Judge(source, people.held_out, half=False)
+    same = judge.of(raw)
+    assert same.identical == 1.0
+    assert judge.ap_loss_interval(same) == [0.0, 0.0]
+    assert (same.ap, same.pck) == (judge.reference.ap, judge.reference.pck)
+    crops = calibration_crops(people, source.recipe)
+    disturbance = judging.Disturbance(source, crops[:4])
+    assert disturbance.of(raw) < 1e-8
+    for tensor in raw.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 4:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(tensor), tensor.name))
+    other = judge.of(raw)
+    assert other.identical < 1.0
+    assert other.shift_px[0] > 0
+    assert disturbance.of(raw) > 0.01
+
+
+def test_a_graph_of_frames(source: Source, tmp_path: Path, small: Path) -> None:
+    made = export(source, tmp_path, "rtx-4090", small, input_kind="frame")
+    assert made.path.name == "tiny.rtx-4090.int8.frame.onnx"
+    assert made.manifest.input_kind == "frame"
+    assert made.manifest.extra["int8"]["holds"]
+    operators = [node.op_type for node in onnx.load(made.path).graph.node]
+    assert "GridSample" in operators
+    assert "QuantizeLinear" in operators
 
 
 def test_ranges_come_from_the_cache(
@@ -201,8 +250,7 @@ def test_what_is_missing_is_said(
         (["--calib", "generated-people"], "--calib generated-people is for INT8"),
         (["--precision", "int8", "--calib", str(small), "--max-ap-drop", "0"], "holds nothing"),
         (["--precision", "int8", "--calib", str(small), "--keep", "stem"], 'no quantised node "stem"'),
-        (["--precision", "int8", "--calib", str(small), "--input", "frame"], "INT8 takes crops"),
-        (["--precision", "int8", "--calib", str(small), "--opset", "17"], "needs opset 19"),
+        (["--precision", "int8", "--calib", str(small), "--opset", "17"], "INT8 needs opset 19"),
         (["--precision", "auto"], "precision auto is not in this version"),
     ):
         assert main([*words, *more]) == 2, more
