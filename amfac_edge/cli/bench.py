@@ -224,7 +224,7 @@ def _print(measured: Measurement) -> None:
 def _row(name: str, values: Statistics) -> str:
     cells = [values.min, values.mean, values.median, values.p90, values.p99, values.max]
     times = " ".join(f"{'few' if cell is None else f'{cell:.3f}':>8}" for cell in cells)
-    fps = f" {values.per_second:7.1f}" if name in ("engine", "frame") else ""
+    fps = f" {values.per_second:7.1f}" if name in ("engine", "frame", "ahead") else ""
     return f"{name:8} {values.count:6} {times} {values.variation_percent:6.1f}{fps}"
 
 

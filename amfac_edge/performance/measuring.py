@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import deque
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -41,7 +42,7 @@ __all__ = [
     "with_others",
 ]
 
-BOUNDARIES = ("engine", "frame", "crop", "network", "decode")
+BOUNDARIES = ("engine", "frame", "crop", "network", "decode", "ahead")
 _SEED = 0
 _SLOWEST_START_S = 300.0
 _Result = TypeVar("_Result")
@@ -71,7 +72,8 @@ class Measurement:
     Attributes:
         series: by boundary. "engine" is the network on crops of all people that lie ready, or on the frame where it
             takes that; "frame" is a whole frame,
-            from uint8 pixels and boxes to joints in frame pixels; "crop", "network" and "decode" are its parts.
+            from uint8 pixels and boxes to joints in frame pixels; "crop", "network" and "decode" are its parts. "ahead"
+            is from one frame's joints to the next one's where two are under way (`PoseEstimator.submit`).
         load_ms: a cold start: importing the engine and OpenCV and opening the file, in a fresh process.
         first_ms: the first frame after that.
         busy: CPU time that others took while the series ran, as a share of one core; None where it can't be read.
@@ -115,6 +117,7 @@ def measure_artefact(
             lambda: (
                 _frame_series(estimator, frame, boxes, limits)
                 | {"engine": _engine_series(session, frame, boxes, limits)}
+                | {"ahead": _ahead_series(estimator, frame, boxes, limits)}
             )
         )
     measured = {name: Measured(name, tuple(samples[name]), conditions) for name in BOUNDARIES}
@@ -216,6 +219,21 @@ def _frame_series(
     kept = stages[len(stages) - len(whole) :]
     crop, network, decode = (list(column) for column in zip(*kept, strict=True))
     return {"frame": whole, "crop": crop, "network": network, "decode": decode}
+
+
+def _ahead_series(
+    estimator: PoseEstimator, frame: NDArray[np.uint8], boxes: NDArray[np.float64], limits: Limits
+) -> list[float]:
+    """One frame is always in the network while the next one's crops are cut."""
+    tickets = deque([estimator.submit(frame, boxes)])
+
+    def next_joints() -> None:
+        tickets.append(estimator.submit(frame, boxes))
+        tickets.popleft().result()
+
+    samples = series(next_joints, limits)
+    tickets.pop().result()
+    return samples
 
 
 def _engine_series(

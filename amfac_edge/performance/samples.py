@@ -100,7 +100,8 @@ class Measured:
     """Samples that were really taken, of one boundary. A forecast is another type and can't stand in its place.
 
     Attributes:
-        boundary: what lies between start and stop: "engine", "frame", "crop", "network", "decode" or "host".
+        boundary: what lies between start and stop: "engine", "frame", "crop", "network", "decode", "ahead" or
+            "host".
         samples_ms: every sample, in order; at least one.
         conditions: what it was measured on.
 

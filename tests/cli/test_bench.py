@@ -62,7 +62,7 @@ def test_the_work_around_the_network(capsys: pytest.CaptureFixture[str]) -> None
 def test_json_has_every_sample_and_what_it_was_measured_on(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(engine), "--iterations", "5", "--people", "2", "--no-spin", "--json"]) == 0
     (measured,) = json.loads(capsys.readouterr().out)["measured"]
-    assert set(measured["series"]) == {"engine", "frame", "crop", "network", "decode"}
+    assert set(measured["series"]) == {"engine", "frame", "crop", "network", "decode", "ahead"}
     assert len(measured["series"]["frame"]["samples_ms"]) == 5
     assert measured["series"]["frame"]["statistics"]["p99"] is None
     assert measured["conditions"]["people"] == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +13,8 @@ from amfac_edge.errors import MachineError
 from amfac_edge.machine.load import cpu_seconds_of_others
 from amfac_edge.performance import Limits, measure_artefact
 from amfac_edge.performance.measuring import BOUNDARIES, people_boxes, series, still_frame, with_others
+from amfac_edge.runtime import PoseEstimator
+from amfac_edge.sessions import Ticket
 from amfac_edge.sessions.onnxruntime_session import OnnxRuntimeSession
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from amfac_edge.runtime import Poses
+
 
 def test_an_artefact_is_measured_by_stage(markers: ModuleType, tmp_path: Path) -> None:
     path = markers.write_artefact(tmp_path / "engine.onnx")
@@ -28,7 +32,8 @@ def test_an_artefact_is_measured_by_stage(markers: ModuleType, tmp_path: Path) -
     found = measure_artefact(path, frame=frame, people=2, threads=1, limits=Limits(iterations=20, warmup=2))
     assert tuple(found.series) == BOUNDARIES
     assert all(len(measured.samples_ms) == 20 for measured in found.series.values())
-    for whole, *parts in zip(*(found.series[name].samples_ms for name in BOUNDARIES[1:]), strict=True):
+    stages = ("frame", "crop", "network", "decode")
+    for whole, *parts in zip(*(found.series[name].samples_ms for name in stages), strict=True):
         # The stages are timed within the frame's own start and stop.
         assert 0 < sum(parts) <= whole
     conditions = found.series["frame"].conditions
@@ -54,6 +59,29 @@ def test_the_engine_is_timed_on_the_crops_of_all_people(
     monkeypatch.setattr(OnnxRuntimeSession, "run", counted)
     measure_artefact(path, frame=still_frame(240, 320), people=3, limits=Limits(iterations=2, warmup=1))
     assert set(seen) == {3}
+
+
+def test_the_next_frame_is_submitted_before_joints_are_asked_for(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted, seen = 0, []
+    submit, result = PoseEstimator.submit, Ticket.result
+
+    def counted(estimator: PoseEstimator, *arguments: Any) -> Ticket[Poses]:  # noqa: ANN401
+        nonlocal submitted
+        submitted += 1
+        return submit(estimator, *arguments)
+
+    def asked(ticket: Ticket[Poses]) -> Poses:
+        seen.append(submitted)
+        return result(ticket)
+
+    monkeypatch.setattr(PoseEstimator, "submit", counted)
+    monkeypatch.setattr(Ticket, "result", asked)
+    path = markers.write_artefact(tmp_path / "engine.onnx")
+    found = measure_artefact(path, frame=still_frame(240, 320), people=1, limits=Limits(iterations=6, warmup=2))
+    assert len(found.series["ahead"].samples_ms) == 6
+    assert seen == [*range(2, 2 + 8), 9]  # and at last the one that is left
 
 
 def test_a_cold_start_that_dies_is_told(markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
