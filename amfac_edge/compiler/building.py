@@ -208,6 +208,9 @@ class _Build:
             for name, shapes in request.profile.items():
                 profile.set_shape(name, *(tuple(shape) for shape in shapes))
             config.add_optimization_profile(profile)
+            if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+                # A session has a context for each batch size, and 8.6 lets a single one use a profile unless told so.
+                config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)  # noqa: FBT003 - TensorRT's own
 
     def _name_cards(self, config: Any) -> None:  # noqa: ANN401 - TensorRT's own
         capabilities = self._request.compute_capabilities

@@ -30,6 +30,7 @@ __all__ = [
     "CudaFaults",
     "CudaGraph",
     "CudaStream",
+    "capturing",
     "open_device",
     "primary_context",
 ]
@@ -165,6 +166,11 @@ class CudaDevice(Protocol):
         ...
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the library does worse than another version of it."""
+        ...
+
+    @property
     def lost(self) -> str | None:
         """What ended the GPU's context; None while it is alive."""
         ...
@@ -190,7 +196,7 @@ class CudaDevice(Protocol):
         ...
 
     def finish(self, stream: int) -> None:
-        """Return when all that anybody enqueued on that stream so far is done."""
+        """Return when all that anybody enqueued on that stream so far is done; with ANY_STREAM, on all of the GPU's."""
         ...
 
     def close(self) -> None:
@@ -202,6 +208,7 @@ class CudaFaults:
     """What both adapters do with a failed call."""
 
     lost: str | None = None
+    notes: tuple[str, ...] = ()
 
     def failure(self, call: str, name: str, text: str) -> MachineError:
         """The error for a call that ended with `name` ("cudaErrorMemoryAllocation"), which CUDA words as `text`."""
@@ -211,6 +218,9 @@ class CudaFaults:
             return MachineError(problem, cure=_START_ANEW)
         return MachineError(problem, cure=_CURES.get(name, "amfac-doctor  # says what this machine lacks"))
 
+
+capturing = threading.Lock()
+"""Held while a stream is captured, and by who waits for all streams: CUDA forbids that meanwhile, and breaks both."""
 
 _primary: WeakKeyDictionary[ModuleType, dict[int, Any]] = WeakKeyDictionary()
 _primary_lock = threading.Lock()

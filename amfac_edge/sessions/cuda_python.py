@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from amfac_edge.errors import MachineError, MissingExtraError
-from amfac_edge.sessions.cuda import Buffer, CudaFaults, primary_context
+from amfac_edge.sessions.cuda import Buffer, CudaFaults, capturing, primary_context
+from amfac_edge.sessions.gpu_arrays import ANY_STREAM
 from amfac_edge.sessions.warp_kernel import compiled_by_nvrtc
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ __all__ = ["CudaPythonDevice", "CudaPythonGraph", "CudaPythonStream"]
 
 # Where cuda-python has its modules, from 12.6 on and before.
 _PLACES = (("cuda.bindings.runtime", "cuda.bindings.driver"), ("cuda.cudart", "cuda.cuda"))
+_FIRST_WITHOUT_LOCK = (12, 9, 1)
 
 
 class CudaPythonDevice(CudaFaults):
@@ -42,6 +45,10 @@ class CudaPythonDevice(CudaFaults):
     def __init__(self, capabilities: Sequence[str] = ()) -> None:
         self.runtime, self._driver, version = _modules()
         self.library = f"cuda-python {version}"
+        if _holds_python(version):
+            self.notes = (
+                f"{self.library} stops all threads of Python while it waits for the GPU; 12.9.1 and later don't",
+            )
         try:
             self._drive("cuInit", 0)
         except RuntimeError as error:  # the driver's library isn't there at all
@@ -108,7 +115,11 @@ class CudaPythonDevice(CudaFaults):
 
     def finish(self, stream: int) -> None:
         """See `CudaDevice.finish`."""
-        self.call("cudaStreamSynchronize", stream)
+        if stream == ANY_STREAM:
+            with capturing:
+                self.call("cudaDeviceSynchronize")
+        else:
+            self.call("cudaStreamSynchronize", stream)
 
     def close(self) -> None:
         """See `CudaDevice.close`."""
@@ -211,6 +222,10 @@ class CudaPythonStream:
 
     def capture(self, enqueue: Callable[[], None]) -> CudaPythonGraph:
         """See `CudaStream.capture`."""
+        with capturing:
+            return self._captured(enqueue)
+
+    def _captured(self, enqueue: Callable[[], None]) -> CudaPythonGraph:
         # What other threads do to the GPU meanwhile must neither be captured nor fail.
         mode = self._device.runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._device.call("cudaStreamBeginCapture", self._stream, mode)
@@ -267,6 +282,12 @@ def _modules() -> tuple[Any, Any, str]:
         package = importlib.import_module(runtime.rpartition(".")[0])
         return *modules, str(getattr(package, "__version__", "of a version that it does not tell"))
     raise MissingExtraError.of("cuda-python", "cuda", use="running a plan")
+
+
+def _holds_python(version: str) -> bool:
+    """Whether the functions of these bindings keep Python's lock (their release notes of 12.9.1)."""
+    numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return numbers is not None and tuple(int(number or 0) for number in numbers.groups()) < _FIRST_WITHOUT_LOCK
 
 
 def _name(runtime_errors: Any, error: Any) -> str:  # noqa: ANN401 - as above

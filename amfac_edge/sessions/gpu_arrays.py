@@ -11,7 +11,13 @@ from typing import Any, Protocol, cast
 
 from amfac_edge.errors import InputError
 
-__all__ = ["GpuArray", "OnGpu", "gpu_array", "on_gpu"]
+__all__ = ["ANY_STREAM", "GpuArray", "OnGpu", "gpu_array", "on_gpu"]
+
+ANY_STREAM = -1
+"""In place of a stream's handle: whichever it is."""
+
+# Before it, arrays had no way to say in which stream they are made; PyTorch's still have none.
+_VERSION_WITH_STREAMS = 3
 
 
 class OnGpu(Protocol):
@@ -28,7 +34,8 @@ class GpuArray:
     Attributes:
         address: of the first element.
         shape: of the array.
-        stream: what was enqueued there must be done before it is read; None for nothing.
+        stream: what was enqueued there must be done before it is read; None for nothing, ANY_STREAM where the array
+            doesn't say.
     """
 
     address: int
@@ -80,4 +87,5 @@ def gpu_array(array: OnGpu, *, what: str, shape: tuple[int | None, ...]) -> GpuA
             f"the {what} on the GPU: dtype {interface['typestr']}, shape {found}{layout}",
             cure=f"Give contiguous uint8 of shape ({sides}), BGR.",
         )
-    return GpuArray(int(interface["data"][0]), found, interface.get("stream"))
+    stream = interface.get("stream") if interface["version"] >= _VERSION_WITH_STREAMS else ANY_STREAM
+    return GpuArray(int(interface["data"][0]), found, stream)

@@ -39,10 +39,15 @@ class GpuCrops:
 
     def __init__(self, device: CudaDevice, stream: CudaStream, people: int, resources: ExitStack) -> None:
         self._device, self._stream = device, stream
-        self._kernel: WarpKernel | None = WarpKernel(cast("KernelDevice", device))
         self._affines = Port.allocated(device, "float32", people * 6)
         self._port: Port | None = None
         self._frame: DeviceFrame | None = None
+        self._kernel: WarpKernel | None = None
+        try:
+            self._kernel = WarpKernel(cast("KernelDevice", device))
+        except BaseException:
+            self._free()
+            raise
         resources.callback(self._free)
 
     def take_frame(self, frame_bgr: NDArray[np.uint8] | GpuArray) -> None:

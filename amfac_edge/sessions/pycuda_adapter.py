@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amfac_edge.errors import MachineError, MissingExtraError
-from amfac_edge.sessions.cuda import Buffer, CudaFaults, primary_context
+from amfac_edge.sessions.cuda import Buffer, CudaFaults, capturing, primary_context
 from amfac_edge.sessions.warp_kernel import compiled_by_nvrtc
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class PycudaDevice(CudaFaults):
     def finish(self, stream: int) -> None:
         """See `CudaDevice.finish`; pycuda takes no stream of others, so all of the context's is waited for."""
         del stream
-        with self.translated():
+        with capturing, self.translated():
             self.driver.Context.synchronize()
 
     def close(self) -> None:

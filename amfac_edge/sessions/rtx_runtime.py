@@ -1,7 +1,7 @@
 """How TensorRT-RTX runs an engine: it compiles kernels for this very GPU on first use, and keeps them in a cache.
 
-The cache lies in `$XDG_CACHE_HOME/amfac-edge/rtx`, one file a plan and driver. TensorRT-RTX checks one against the
-machine before it uses it, and captures CUDA graphs itself where it is told to.
+The cache lies in `$XDG_CACHE_HOME/amfac-edge/rtx`, one file a plan, GPU architecture and driver. TensorRT-RTX checks
+one against the machine before it uses it, and captures CUDA graphs itself where it is told to.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ class RtxRuntime:
         cache = runtime_config.create_runtime_cache()
         if cache is None:
             return None
+        if hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):
+            # By itself it computes with slower kernels while those for new shapes are compiled behind: the first frames
+            # would be slow, and a process that is killed would keep nothing of them.
+            eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+            runtime_config.dynamic_shapes_kernel_specialization_strategy = eager
         captures_graphs = hasattr(trt, "CudaGraphStrategy")
         if captures_graphs:
             runtime_config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
@@ -78,4 +83,5 @@ def _cache_path(content: bytes, device: CudaDevice) -> Path | None:
         folder = cache_folder("rtx")
     except OutputError:
         return None
-    return folder / f"{sha256_of(content)[:_DIGEST_KEPT]}.cuda-{device.driver_version}.cache"
+    gpu = f"sm_{device.compute_capability.replace('.', '')}.cuda-{device.driver_version}"
+    return folder / f"{sha256_of(content)[:_DIGEST_KEPT]}.{gpu}.cache"

@@ -182,7 +182,11 @@ class LoadedEngine:
         """Give every tensor its shape and address; whether the library took them all."""
         took = [context.set_input_shape(tensor.name, shape) for tensor, shape in zip(self.inputs, shapes, strict=True)]
         took += [context.set_tensor_address(name, address) for name, address in addresses.items()]
-        return all(took) and not context.infer_shapes()
+        try:
+            return all(took) and not context.infer_shapes()
+        except RuntimeError as error:  # it knows the shapes, and something else is wrong
+            self._log.append(str(error))
+            return False
 
     def _proper_context(self, engine: Any) -> Any:  # noqa: ANN401 - TensorRT's own
         """A context of TensorRT proper, in the memory that all of them share."""

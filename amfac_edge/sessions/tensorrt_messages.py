@@ -69,6 +69,12 @@ _FATAL = (
         "amfac-doctor FILE  # says which of these",
     ),
     _rule(
+        r"Profile \d+ has been chosen by another IExecutionContext",
+        ModelFileError,
+        "the plan's profile serves a single execution context, and this TensorRT needs one for each batch size",
+        "Build the plan again by this version's kit, which lets contexts share it; or export it with --batch 1.",
+    ),
+    _rule(
         r"generated on an incompatible device, expecting compute (?P<a>[\d.]+\d) got compute (?P<b>[\d.]+\d)",
         MachineError,
         "the plan is for a GPU of another architecture (compute capabilities {a} and {b})",

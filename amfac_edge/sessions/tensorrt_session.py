@@ -126,7 +126,7 @@ class TensorRtSession:
             provider=f"{self._device.name} by {self._device.library} ({way})",
             threads=1,
             spinning=self._spinning,
-            notes=(*self._engine.notes, *self._runner.notes),
+            notes=(*self._device.notes, *self._engine.notes, *self._runner.notes),
         )
 
     def run(self, crops: NDArray[np.uint8] | OnGpu) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -210,6 +210,9 @@ class TensorRtSession:
                 # A lost context can't be entered, and has nothing to give back: objects are let go of all the same.
                 with contextlib.nullcontext() if self._device.lost else self._device.current():
                     self._resources.close()
+            except MachineError:
+                if not self._device.lost:
+                    raise
             finally:
                 self._device.close()
 

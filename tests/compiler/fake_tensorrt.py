@@ -132,6 +132,9 @@ def bindings(  # noqa: C901, PLR0913 - a module of small classes, and all that c
         def set_memory_pool_limit(self, pool: str, size: int) -> None:
             record.told[pool] = size
 
+        def set_preview_feature(self, feature: str, enable: bool) -> None:  # noqa: FBT001 - as TensorRT has it
+            record.told["previews"] = {feature: enable}
+
         def add_optimization_profile(self, profile: object) -> None:
             record.told["profile"] = profile
 
@@ -237,6 +240,7 @@ def bindings(  # noqa: C901, PLR0913 - a module of small classes, and all that c
     }
     if not version.startswith("11."):
         names["BuilderFlag"].FP16 = "FP16"
+        names["PreviewFeature"] = SimpleNamespace(PROFILE_SHARING_0806="PROFILE_SHARING_0806")
     if not old:
         names["IProgressMonitor"] = IProgressMonitor
     return SimpleNamespace(**names)

@@ -58,6 +58,7 @@ def test_tensorrt_8_6_is_told_of_half_precision_and_explicit_batch(
     assert told["cleared"] == ["TF32"]
     assert told["WORKSPACE"] == 3 << 20
     assert told["shapes"] == {"crops": ((1, 8, 6, 3), (2, 8, 6, 3), (4, 8, 6, 3))}
+    assert told["previews"] == {"PROFILE_SHARING_0806": True}
     assert told["content"] == b"a graph"
     assert told["network"].name == REQUEST.engine_name
     assert (tmp_path / "plan").read_bytes() == b"ftrt plan"
@@ -103,7 +104,7 @@ def test_nothing_is_told_that_nobody_asked_for(
     told = module.record.told
     assert told["flags"] == []
     assert told["config"].builder_optimization_level == 3
-    assert not {"WORKSPACE", "TACTIC_DRAM", "caches"} & told.keys()
+    assert not {"WORKSPACE", "TACTIC_DRAM", "caches", "previews"} & told.keys()
 
 
 def test_an_optimisation_level_that_the_library_lacks_is_said(

@@ -92,13 +92,16 @@ class Board:
         rtx: bool = False,
         profile: dict[str, Any] | None = None,
         scratch: int = 4096,
+        shared: bool = True,
         **facts: object,
     ) -> Path:
         """The plan of an ONNX artefact, its manifest beside it."""
         described = read_manifest(onnx_path)
         if profile is None:
             profile = _profile(described)
-        body = fake_runtime.plan_body(onnx_path.read_bytes(), version=version, profile=profile, scratch=scratch)
+        body = fake_runtime.plan_body(
+            onnx_path.read_bytes(), version=version, profile=profile, scratch=scratch, shared=shared
+        )
         content = self.made_plans.rtx_plan(body=body) if rtx else self.made_plans.plan(body=body)
         path = self.folder / (onnx_path.stem + (".rtx.plan" if rtx else ".plan"))
         path.write_bytes(content)

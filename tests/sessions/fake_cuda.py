@@ -176,6 +176,10 @@ def _runtime(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - a module of small func
         gpu.drain(stream)
 
     @function
+    def cudaDeviceSynchronize() -> None:
+        gpu.drain_device()
+
+    @function
     def cudaEventCreateWithFlags(flags: int) -> _Handle:
         return _Handle(gpu.new_event(flags))
 

@@ -254,6 +254,11 @@ class FakeGpu:
             if stream.context == self.stack[-1] and stream.captured is None:
                 self.drain(handle)
 
+    def drain_device(self) -> None:
+        """Do all that waits in any stream of the context; forbidden while one of them is captured."""
+        self._not_while_capturing()
+        self.drain_all()
+
     def _not_while_capturing(self) -> None:
         for stream in self.streams.values():
             if stream.captured is not None and stream.context == self.stack[-1]:

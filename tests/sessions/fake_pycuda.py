@@ -128,7 +128,7 @@ def _pycuda_driver(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - a module of smal
         @staticmethod
         def synchronize() -> None:
             with guarded("cuCtxSynchronize"):
-                gpu.drain_all()
+                gpu.drain_device()
 
     class Device:
         def __init__(self, ordinal: int) -> None:

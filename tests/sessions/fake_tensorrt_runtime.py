@@ -13,6 +13,7 @@ import functools
 import json
 import struct
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 import onnxruntime
@@ -36,6 +37,7 @@ ExecutionContextAllocationStrategy = enum.Enum(
     "ExecutionContextAllocationStrategy", {"STATIC": 0, "ON_PROFILE_CHANGE": 1, "USER_MANAGED": 2}
 )
 _Strategy = ExecutionContextAllocationStrategy
+SpecializationStrategy = enum.Enum("SpecializationStrategy", {"LAZY": 0, "EAGER": 1, "NONE": 2})
 CudaGraphStrategy = enum.Enum("CudaGraphStrategy", {"DISABLED": 0, "WHOLE_GRAPH_CAPTURE": 1})
 Severity = enum.IntEnum("Severity", {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2, "INFO": 3, "VERBOSE": 4})
 
@@ -43,9 +45,19 @@ _DTYPES = {"tensor(uint8)": DataType.UINT8, "tensor(float)": DataType.FLOAT}
 _NUMPY: dict[DataType, np.dtype[Any]] = {DataType.UINT8: np.dtype(np.uint8), DataType.FLOAT: np.dtype(np.float32)}
 
 
-def plan_body(model: bytes, *, version: str, profile: Mapping[str, Any], scratch: int = _SCRATCH) -> bytes:
-    """What stands behind a plan's head: the ONNX and what the fake knows of it."""
-    facts = json.dumps({"version": version, "profile": profile, "scratch": scratch}).encode()
+def plan_body(
+    model: bytes, *, version: str, profile: Mapping[str, Any], scratch: int = _SCRATCH, shared: bool = True
+) -> bytes:
+    """What stands behind a plan's head: the ONNX and what the fake knows of it.
+
+    Args:
+        model: the ONNX.
+        version: of the library that built it.
+        profile: smallest, tuned-for and largest shape of each dynamic input.
+        scratch: bytes that a context needs.
+        shared: built with PROFILE_SHARING_0806, without which 8.6 lets one context use the profile.
+    """
+    facts = json.dumps({"version": version, "profile": profile, "scratch": scratch, "shared": shared}).encode()
     return _BODY + struct.pack("<I", len(facts)) + facts + model
 
 
@@ -92,6 +104,8 @@ class _Engine:
         self._inputs = {one.name: one for one in self._network.get_inputs()}
         self._tensors = {**self._inputs, **{one.name: one for one in self._network.get_outputs()}}
         self._profile, self._scratch = facts["profile"], facts["scratch"]
+        self._serves_one = library.old and not facts["shared"] and bool(self._profile)
+        self._contexts: WeakSet[_Context] = WeakSet()
         self.num_io_tensors = len(self._tensors)
         if library.old:
             self.device_memory_size = self._scratch
@@ -141,6 +155,13 @@ class _Context:
         self._addresses: dict[str, int] = {}
         self._version = 0
         self._ran_at = -1
+        self._has_profile = not (engine._serves_one and engine._contexts)
+        if not self._has_profile:
+            self._log(
+                "Profile 0 has been chosen by another IExecutionContext. Use another profileIndex or destroy the "
+                "IExecutionContext that use this profile."
+            )
+        engine._contexts.add(self)
         self._memory: tuple[int, int] | None = None
         self._own = gpu.allocate(engine._scratch) if owned else None
         if self._own:
@@ -166,6 +187,12 @@ class _Context:
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self._version += 1
+        if not self._has_profile:
+            self._log(
+                "Parameter check failed at: runtime/api/executionContext.cpp::setInputShape, condition: "
+                "mOptimizationProfile >= 0 && mOptimizationProfile < mEngine.getNbOptimizationProfiles()"
+            )
+            return False
         fixed = self._engine.get_tensor_shape(name)
         low, _, high = self._engine.get_tensor_profile_shape(name, 0) or [fixed] * 3
         if len(shape) != len(low) or not all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True)):
@@ -257,6 +284,7 @@ class _RuntimeConfig:
     def __init__(self, gpu: FakeGpu, logger: Any) -> None:
         self._gpu, self._logger = gpu, logger
         self.cuda_graph_strategy = CudaGraphStrategy.DISABLED
+        self.dynamic_shapes_kernel_specialization_strategy = SpecializationStrategy.LAZY
         self._cache: _RuntimeCache | None = None
         gpu.objects.add(self)
 
@@ -269,7 +297,9 @@ class _RuntimeConfig:
         return True
 
     def compile(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        if self._cache is not None:
+        # Lazily it would be compiled behind, and be in the cache some time later.
+        eager = self.dynamic_shapes_kernel_specialization_strategy is SpecializationStrategy.EAGER
+        if self._cache is not None and eager:
             self._cache.add(json.dumps(shapes))
 
 
@@ -314,6 +344,7 @@ def bindings(  # noqa: C901 - a module with a class in it
         library.ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy  # type: ignore[attr-defined]
     if rtx:
         library.CudaGraphStrategy = CudaGraphStrategy  # type: ignore[attr-defined]
+        library.DynamicShapesKernelSpecializationStrategy = SpecializationStrategy  # type: ignore[attr-defined]
 
     class Runtime:
         engine_host_code_allowed = False

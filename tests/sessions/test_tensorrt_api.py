@@ -61,6 +61,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "NetworkDefinitionCreationFlag.EXPLICIT_BATCH": ("11.4.0.106", "rtx-1.7.1.116"),
     "BuilderFlag.FP16": ("11.4.0.106", "rtx-1.7.1.116"),
     "BuilderFlag.INT8": ("11.4.0.106", "rtx-1.7.1.116"),
+    # compiler.building tells 8.6 alone of it: later ones share profiles anyway.
+    "PreviewFeature.PROFILE_SHARING_0806": ("11.4.0.106", "rtx-1.7.1.116"),
     # compiler.progress looks whether there is a monitor to be given.
     "IProgressMonitor": ("8.6.1",),
     "IBuilderConfig.progress_monitor": ("8.6.1",),
@@ -76,6 +78,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "CudaGraphStrategy": _PROPER,
     "CudaGraphStrategy.WHOLE_GRAPH_CAPTURE": _PROPER,
     "IRuntimeConfig.cuda_graph_strategy": _PROPER,
+    "DynamicShapesKernelSpecializationStrategy": _PROPER,
+    "DynamicShapesKernelSpecializationStrategy.EAGER": _PROPER,
+    "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy": _PROPER,
     "IRuntimeConfig.create_runtime_cache": _PROPER,
     "IRuntimeConfig.set_runtime_cache": _PROPER,
     "IRuntimeCache.deserialize": _PROPER,

@@ -54,6 +54,19 @@ def test_a_lost_gpu_is_told_once_and_then_remembered(board: Board, cuda: str, na
                 session.run(crops)
 
 
+@each_library
+def test_the_other_sessions_of_a_lost_gpu_close_quietly(board: Board, cuda: str) -> None:
+    board.install_cuda(cuda)
+    plan = board.marker_plan()
+    one, other = open_session(plan), open_session(plan)
+    board.gpu.fail("cuEventRecord" if cuda == "pycuda" else "cudaEventRecord", "cudaErrorLaunchFailure")
+    with pytest.raises(MachineError, match="cudaErrorLaunchFailure"):
+        one.run(_crops(board, 1))
+    other.close()
+    one.close()
+    board.gpu.objects.clear()
+
+
 def test_a_gpu_that_is_lost_inside_of_tensorrt_is_told_by_cuda(board: Board) -> None:
     board.install_cuda("pycuda")
     with open_session(board.marker_plan()) as session:
@@ -221,6 +234,26 @@ def test_a_dynamic_input_without_a_profile_is_refused(board: Board) -> None:
     plan = board.marker_plan(profile={"crops": []})
     with pytest.raises(ModelFileError, match="it has no profile for crops"):
         open_session(plan)
+
+
+def test_a_profile_that_serves_one_context_is_told(board: Board) -> None:
+    board.install_tensorrt("8.6.1")
+    with pytest.raises(ModelFileError, match=r"profile serves a single execution context.*\n  Build the plan again"):
+        open_session(board.marker_plan(version="8.6.1", shared=False))
+    # With a batch of fixed size there is one context, and nothing to share.
+    with open_session(board.marker_plan("3", version="8.6.1", shared=False)) as session:
+        _finds_joints(board, session, 4)
+
+
+def test_shapes_that_tensorrt_cannot_infer_are_told(board: Board) -> None:
+    runtime = sys.modules["tests.sessions.fake_tensorrt_runtime"]
+
+    def refused(_: object) -> list[str]:
+        raise RuntimeError("shape inference failed: the moon is in the wrong place")
+
+    board.monkeypatch.setattr(runtime._Context, "infer_shapes", refused)
+    with pytest.raises(ModelFileError, match=r"TensorRT says: shape inference failed: the moon"):
+        open_session(board.marker_plan())
 
 
 def test_outputs_larger_than_their_memory_are_refused(board: Board) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from amfac_edge.errors import FrameError, InputError
+from amfac_edge.errors import FrameError, InputError, MachineError
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions import open_session
+from amfac_edge.sessions.cuda import CudaDevice, capturing, open_device
+from amfac_edge.sessions.gpu_arrays import ANY_STREAM
 from amfac_edge.sessions.onnxruntime_session import OnnxRuntimeSession
 from amfac_edge.sessions.tensorrt_session import TensorRtSession
 from tests.sessions.fake_gpu import PRIMARY, compiled
@@ -167,6 +170,40 @@ def test_work_on_the_other_stream_is_waited_for(board: Board, cuda: str) -> None
         del board.gpu.streams[stream]
 
 
+@each_library
+def test_an_array_that_cannot_name_its_stream_is_waited_for(board: Board, cuda: str) -> None:
+    """Version 2 of the interface, PyTorch's, has no word for streams."""
+    board.install_cuda(cuda)
+    crop = board.markers.painted_crop(board.markers.spread_places())[None]
+    with open_session(board.marker_plan()) as session:
+        board.gpu.stack.append(PRIMARY)
+        stream = board.gpu.new_stream()
+        there = OnGpu(board, np.zeros_like(crop), version=2)
+        board.gpu.enqueue(stream, lambda: there._block.array.__setitem__(slice(None), crop.reshape(-1)))
+        board.gpu.stack.pop()
+        np.testing.assert_array_equal(session.run(there)[0], session.run(crop)[0])  # type: ignore[arg-type]
+        there.free()
+        del board.gpu.streams[stream]
+
+
+@each_library
+def test_who_waits_for_all_streams_waits_for_a_capture_first(board: Board, cuda: str) -> None:
+    board.install_cuda(cuda)
+    device = open_device()
+    waiting = threading.Thread(target=lambda: _finished(device))
+    with capturing:  # as CUDA demands: to wait meanwhile would break both
+        waiting.start()
+        waiting.join(0.05)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def _finished(device: CudaDevice) -> None:
+    with device.current():
+        device.finish(ANY_STREAM)
+
+
 @pytest.mark.parametrize(
     ("values", "changes", "problem"),
     [
@@ -252,6 +289,29 @@ def test_a_frame_on_the_gpu_is_cut_there(board: Board, cuda: str) -> None:
         assert ("in", 2 * 24) in board.gpu.copies
         assert sum(size for kind, size in board.gpu.copies if kind == "in") == 2 * 24
         there.free()
+
+
+@each_library
+def test_a_kernel_that_cannot_be_compiled_leaves_the_session_sound(
+    board: Board, cuda: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board.install_cuda(cuda)
+    frame, boxes = _scene(board, 2)
+
+    def refused(*_: object) -> bytes:
+        raise MachineError("NVRTC can't be loaded", cure="Use crops on the CPU.")
+
+    for adapter in ("cuda_python", "pycuda_adapter"):
+        monkeypatch.setattr(f"amfac_edge.sessions.{adapter}.compiled_by_nvrtc", refused)
+    with PoseEstimator(board.marker_plan(), crops="gpu") as estimator:
+        before = board.alive()
+        for _ in range(2):
+            with pytest.raises(MachineError, match="NVRTC can't be loaded"):
+                estimator(frame, boxes)
+            assert board.alive() == before
+        for adapter in ("cuda_python", "pycuda_adapter"):
+            monkeypatch.setattr(f"amfac_edge.sessions.{adapter}.compiled_by_nvrtc", compiled)
+        assert len(estimator(frame, boxes)) == 2
 
 
 def test_a_session_of_the_cpu_cannot_reach_the_gpu(board: Board) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from amfac_edge.cli.run import main as run_main
 from amfac_edge.errors import InputError
-from amfac_edge.sessions import FrameSession, PoseSession, open_session
+from amfac_edge.sessions import FrameSession, PoseSession, cuda_python, open_session
 from amfac_edge.sessions.tensorrt_session import TensorRtSession
 
 if TYPE_CHECKING:
@@ -70,6 +70,30 @@ def test_what_a_session_is_like(board: Board) -> None:
         settings = session.settings
     assert (settings.engine, settings.threads, settings.spinning, settings.notes) == ("tensorrt 10.3.0", 1, False, ())
     assert settings.provider == "NVIDIA GeForce RTX 3060 by cuda-python 12.9.2 (CUDA graphs)"
+
+
+def test_bindings_that_hold_pythons_lock_are_told(board: Board) -> None:
+    board.install_cuda("cuda-python before 12.6")
+    with open_session(board.marker_plan()) as session:
+        (note,) = session.settings.notes
+    assert note.startswith(
+        "cuda-python 12.3.0 stops all threads of Python while it waits for the GPU; 12.9.1 and later"
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "holds"),
+    [
+        ("12.6.2.post1", True),
+        ("12.9.0", True),
+        ("12.9", True),
+        ("12.9.1", False),
+        ("13.0.0", False),
+        ("unknown", False),
+    ],
+)
+def test_which_bindings_hold_pythons_lock(version: str, holds: bool) -> None:  # noqa: FBT001 - a parameter
+    assert cuda_python._holds_python(version) is holds
 
 
 # ---------------------------------------------------------------------------------------------- graphs, copies, waits
@@ -251,7 +275,7 @@ def test_what_was_compiled_is_kept_for_the_next_session(board: Board) -> None:
     with _rtx(board):
         pass
     (cache,) = (board.folder / "cache" / "amfac-edge" / "rtx").iterdir()
-    assert cache.name.endswith(".cuda-12.6.cache")
+    assert cache.name.endswith(".sm_86.cuda-12.6.cache")
     written = cache.read_bytes()
     compiled = sys.modules["tests.sessions.fake_tensorrt_runtime"]._RuntimeCache
     before = compiled.compiled
