@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from amfac_edge.datasets import OnFault, PeopleSet
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.keypoints import ScoreCalibration
-    from amfac_edge.sessions import PoseSession
+    from amfac_edge.sessions import GpuOptions, PoseSession
 
     Logits = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
     Disturb = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
@@ -186,14 +186,19 @@ def _mean(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.fl
 
 
 @contextlib.contextmanager
-def predictor_from_onnx(path: Path, *, flip: bool = False) -> Iterator[Predictor]:
-    """The predictor of an artefact (crops in, joints out) or of its raw twin (logits out).
+def predictor_from_onnx(path: Path, *, flip: bool = False, gpu: GpuOptions | None = None) -> Iterator[Predictor]:
+    """The predictor of an artefact or a plan (crops in, joints out) or of an artefact's raw twin (logits out).
 
-    One in half precision computes as on a GPU: every float16 result is rounded.
+    An ONNX in half precision computes as on a GPU: every float16 result is rounded. A plan runs on the GPU itself.
+
+    Args:
+        path: of the file.
+        flip: whether to average with the mirrored crop.
+        gpu: how a plan is run; an ONNX is evaluated on the CPU, unless its provider is "cuda".
 
     Raises:
         ModelFileError: no artefact of amfac-export, or `flip` of one without logits.
-        MachineError: a plan, or onnxruntime is missing.
+        MachineError: a plan for another machine, or something to run the file with is missing.
     """
     manifest = identify(path).manifest
     if manifest is not None and manifest.input_kind == "frame":
@@ -214,10 +219,11 @@ def predictor_from_onnx(path: Path, *, flip: bool = False) -> Iterator[Predictor
         return
     if flip:
         raise ModelFileError(f"{path}: gives joints, no logits", cure=_NO_FLIP)
-    if manifest is not None and manifest.plan is None and manifest.precision != FP32:
+    on_card = gpu is not None and gpu.get("provider") == "cuda"
+    if manifest is not None and manifest.plan is None and manifest.precision != FP32 and not on_card:
         yield RoundedPredictor(path)
         return
-    with open_session(path) as session:
+    with open_session(path, **(gpu or {})) as session:
         yield SessionPredictor(session)
 
 

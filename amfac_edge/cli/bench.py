@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.cameras import read_picture
 from amfac_edge.cli.command import CommandParser, run_command
+from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.errors import InputError
 from amfac_edge.performance.host import HOST_BUDGET_FRAME, HOST_BUDGET_MS, HostCost, measure_host
 from amfac_edge.performance.measuring import (
@@ -80,6 +81,13 @@ def _parser() -> CommandParser:
     run.add_argument(
         "--no-spin", action="store_true", help="idle engine threads sleep: slower alone, better on a busy CPU"
     )
+    add_gpu_options(run)
+    run.add_argument(
+        "--crops",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="of a .plan of crops: where they are cut",
+    )
     run.add_argument("--people", type=int, default=1, metavar="N", help="boxes in a frame")
     run.add_argument("--frame", default="1920x1080", metavar="WxH|PHOTO", help="size of the frame, or a picture")
     run.add_argument("--seconds", type=float, default=3.0, metavar="S", help="of each series")
@@ -123,6 +131,8 @@ def _run(arguments: argparse.Namespace) -> int:
             threads=arguments.threads,
             spinning=not arguments.no_spin,
             limits=limits,
+            crops=arguments.crops,
+            gpu=gpu_options(arguments),
         )
         results.append(_as_json(measured))
         if not arguments.json:

@@ -1,4 +1,4 @@
-"""amfac-eval: the score of a checkpoint, an ONNX or saved predictions on annotated people."""
+"""amfac-eval: the score of a checkpoint, an ONNX, a plan or saved predictions on annotated people."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ from amfac_edge.cli.evaluate_pictures import (
     draw_attention,
     draw_people,
 )
+from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.datasets import load_people
 from amfac_edge.drawing import write_picture
 from amfac_edge.errors import InputError
@@ -89,7 +90,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser("amfac-eval", __doc__, epilog=_EXAMPLES)
     add = parser.add_argument
-    add("file", nargs="?", type=Path, metavar="FILE", help="an .onnx of amfac-export, its raw twin, or a checkpoint")
+    add(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="an artefact of amfac-export, a raw twin, or a checkpoint",
+    )
     add("--predictions", type=Path, metavar="JSON", help="score this COCO results list instead of a model")
     add("--data", required=True, type=Path, metavar="JSON|TOML", help="the annotations, or a data table")
     add("--images", type=Path, metavar="DIR|TAR", help="the pictures (default: those of the data table)")
@@ -112,6 +119,7 @@ def _parser() -> CommandParser:
     add_picture_options(parser)
     add("--robustness", type=Path, metavar="CSV", help="score under low light and motion blur; a .png beside it")
     add_calibration_options(parser)
+    add_gpu_options(parser)
     add("--json", action="store_true", help="one JSON object on standard output")
     return parser
 
@@ -176,7 +184,7 @@ def _opened(arguments: argparse.Namespace) -> Iterator[Predictor | None]:
     if arguments.file is None:
         yield None
     elif arguments.file.suffix.lower() in {".onnx", ".plan"}:
-        with predictor_from_onnx(arguments.file, flip=arguments.flip) as predictor:
+        with predictor_from_onnx(arguments.file, flip=arguments.flip, gpu=gpu_options(arguments)) as predictor:
             yield predictor
     else:
         from amfac_edge.pipeline.evaluating import predictor_from_checkpoint  # noqa: PLC0415 - torch, where it is needed

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.cameras import open_source
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
+from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.errors import InputError
 from amfac_edge.files import refuse_overwriting, writable_folder
 from amfac_edge.live import BoxFile, CocoResults, FullFrame, Overlay, PoseLines, Tally, posed_frames
 from amfac_edge.runtime import PoseEstimator
-from amfac_edge.sessions import CUDA_LIBRARIES, PROVIDERS
 
 if TYPE_CHECKING:
     import argparse
@@ -61,15 +61,7 @@ def _parser() -> CommandParser:
         "--min-score", type=float, default=0.0, metavar="X", help="draw joints from this score on (default: all)"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="of an .onnx (default: this machine's cores)")
-    parser.add_argument(
-        "--provider", choices=PROVIDERS, default="cpu", help="of an .onnx: cuda is ONNX Runtime on an NVIDIA card"
-    )
-    parser.add_argument("--cuda", choices=CUDA_LIBRARIES, help="of a .plan: the library (default: what is installed)")
-    parser.add_argument(
-        "--allow-host-code",
-        action="store_true",
-        help="of a .plan: run the code for the CPU that a version-compatible one brings; you trust who made it",
-    )
+    add_gpu_options(parser)
     return parser
 
 
@@ -81,9 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
     with PoseEstimator(
         arguments.engine,
         threads=arguments.threads,
-        provider=arguments.provider,
-        cuda=arguments.cuda,
-        host_code=arguments.allow_host_code,
+        **gpu_options(arguments),
     ) as estimator:
         files = _files(arguments, source, estimator)
         try:

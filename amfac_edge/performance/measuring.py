@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,11 +23,11 @@ from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions import FrameSession, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from amfac_edge.sessions import PoseSession
+    from amfac_edge.sessions import GpuOptions, PoseSession
 
 __all__ = [
     "BOUNDARIES",
@@ -93,6 +93,8 @@ def measure_artefact(
     threads: int | None = None,
     spinning: bool = True,
     limits: Limits = Limits(),
+    crops: str = "cpu",
+    gpu: GpuOptions | None = None,
 ) -> Measurement:
     """Measure an artefact on this machine.
 
@@ -103,16 +105,18 @@ def measure_artefact(
         threads: of the engine, None for this machine's cores.
         spinning: whether its idle threads wait actively.
         limits: when a series ends.
+        crops: of a plan of crops: "cpu", or "gpu" to let the GPU cut them.
+        gpu: how a plan, or an .onnx on a card, is run.
 
     Raises:
         AmfacError: the file or the machine can't be used; see `PoseEstimator`.
     """
     boxes = people_boxes(people, *frame.shape[:2])
-    session = open_session(path, threads=threads, spinning=spinning)
-    with PoseEstimator.over(session) as estimator:
+    session = open_session(path, threads=threads, spinning=spinning, **(gpu or {}))
+    with PoseEstimator.over(session, crops=crops) as estimator:
         conditions = conditions_of(estimator, artefact=path.name, sha256=sha256_of(path), frame=frame, people=people)
         estimator(frame, boxes)  # whatever is wrong with the file is told here, by its own message
-        cold = _cold_start_of(path, conditions, *frame.shape[:2])
+        cold = _cold_start_of(path, conditions, frame.shape[0], frame.shape[1], {**(gpu or {}), "crops": crops})
         samples, busy = with_others(
             lambda: (
                 _frame_series(estimator, frame, boxes, limits)
@@ -159,11 +163,13 @@ def conditions_of(
     )
 
 
-def cold_start(path: str, height: int, width: int, people: int, threads: int, spinning: bool) -> dict[str, float]:  # noqa: FBT001 - JSON's keywords
+def cold_start(
+    path: str, *, height: int, width: int, people: int, threads: int, spinning: bool, gpu: dict[str, Any]
+) -> dict[str, float]:
     """Milliseconds until a frame of that size can be handed in, and until its joints are there: what a child runs."""
     frame, boxes = still_frame(height, width), people_boxes(people, height, width)
     started = time.perf_counter()
-    with PoseEstimator(path, threads=threads, spinning=spinning) as estimator:
+    with PoseEstimator(path, threads=threads, spinning=spinning, **gpu) as estimator:
         loaded = time.perf_counter()
         estimator(frame, boxes)
         first = time.perf_counter()
@@ -178,7 +184,9 @@ def with_others(work: Callable[[], _Result]) -> tuple[_Result, float | None]:
     return result, None if before is None or after is None else max(after - before, 0.0) / lasted
 
 
-def _cold_start_of(path: Path, conditions: Conditions, height: int, width: int) -> dict[str, float]:
+def _cold_start_of(
+    path: Path, conditions: Conditions, height: int, width: int, gpu: Mapping[str, object]
+) -> dict[str, float]:
     try:
         times: dict[str, float] = call_in_child(
             f"{__name__}:{cold_start.__name__}",
@@ -189,6 +197,7 @@ def _cold_start_of(path: Path, conditions: Conditions, height: int, width: int) 
             people=conditions.people,
             threads=conditions.threads,
             spinning=conditions.spinning,
+            gpu=dict(gpu),
         )
     except ChildFailure as failure:
         raise MachineError(

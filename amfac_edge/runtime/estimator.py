@@ -93,8 +93,7 @@ class PoseEstimator:
         host_code: bool = False,
         crops: str = "cpu",
     ) -> None:
-        if crops not in {"cpu", "gpu"}:
-            raise InputError(f'crops="{crops}" is no place to cut crops', cure='Give "cpu" or "gpu".')
+        cuts_on_gpu = _on_gpu(crops)
         self._start(
             open_session(
                 path,
@@ -106,14 +105,14 @@ class PoseEstimator:
                 wait=wait,
                 host_code=host_code,
             ),
-            cuts_on_gpu=crops == "gpu",
+            cuts_on_gpu=cuts_on_gpu,
         )
 
     @classmethod
-    def over(cls, session: PoseSession) -> PoseEstimator:
+    def over(cls, session: PoseSession, *, crops: str = "cpu") -> PoseEstimator:
         """An estimator over a session that is already open; closing the one closes the other."""
         estimator = cls.__new__(cls)
-        estimator._start(session)  # noqa: SLF001 - of this very class
+        estimator._start(session, cuts_on_gpu=_on_gpu(crops))  # noqa: SLF001 - of this very class
         return estimator
 
     def _start(self, session: PoseSession, *, cuts_on_gpu: bool = False) -> None:
@@ -322,3 +321,9 @@ class PoseEstimator:
                 f"the network of {self.manifest.recipe.name} gave scores that are not finite: its joints mean nothing",
                 cure="Export the model again; at fp16 or int8 try another --precision.",
             )
+
+
+def _on_gpu(crops: str) -> bool:
+    if crops not in {"cpu", "gpu"}:
+        raise InputError(f'crops="{crops}" is no place to cut crops', cure='Give "cpu" or "gpu".')
+    return crops == "gpu"

@@ -6,14 +6,16 @@ from amfac_edge.sessions.ahead import Ticket
 from amfac_edge.sessions.cores import usable_cores
 from amfac_edge.sessions.cuda import CUDA_LIBRARIES
 from amfac_edge.sessions.gpu_arrays import OnGpu, on_gpu
-from amfac_edge.sessions.opening import PROVIDERS, open_session
+from amfac_edge.sessions.opening import PROVIDERS, WAITS, GpuOptions, open_session
 from amfac_edge.sessions.session import CuttingSession, FrameSession, PoseSession, SessionSettings
 
 __all__ = [
     "CUDA_LIBRARIES",
     "PROVIDERS",
+    "WAITS",
     "CuttingSession",
     "FrameSession",
+    "GpuOptions",
     "OnGpu",
     "PoseSession",
     "SessionSettings",

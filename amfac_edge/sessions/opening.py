@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from amfac_edge.artefact import read_plan_header
 from amfac_edge.errors import InputError, ModelFileError
@@ -11,10 +11,20 @@ from amfac_edge.errors import InputError, ModelFileError
 if TYPE_CHECKING:
     from amfac_edge.sessions.session import PoseSession
 
-__all__ = ["PROVIDERS", "open_session"]
+__all__ = ["PROVIDERS", "WAITS", "GpuOptions", "open_session"]
 
 PROVIDERS = ("cpu", "cuda")
+WAITS = ("block", "spin")
 _LARGEST = (1 << 31) - 1
+
+
+class GpuOptions(TypedDict, total=False):
+    """Arguments of `open_session` that mean a GPU, for whoever passes them on."""
+
+    provider: str
+    cuda: str | None
+    wait: str
+    host_code: bool
 
 
 def open_session(

@@ -22,6 +22,7 @@ from amfac_edge.sessions.cuda import CudaDevice, open_device
 from amfac_edge.sessions.gpu_arrays import GpuArray, OnGpu, gpu_array, on_gpu
 from amfac_edge.sessions.gpu_crops import GpuCrops
 from amfac_edge.sessions.host import this_host
+from amfac_edge.sessions.opening import WAITS
 from amfac_edge.sessions.session import (
     SessionSettings,
     check_affines,
@@ -43,9 +44,8 @@ if TYPE_CHECKING:
     from amfac_edge.artefact import Manifest
     from amfac_edge.sessions.tensorrt_engine import Shapes
 
-__all__ = ["WAITS", "TensorRtSession"]
+__all__ = ["TensorRtSession"]
 
-WAITS = ("block", "spin")
 _REEXPORT = "Export the model again with amfac-export."
 # Batch sizes that are made ready while loading; further ones when they come.
 _WARMED_UP = 8

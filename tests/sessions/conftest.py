@@ -156,3 +156,10 @@ def board(
     yield made
     if not made.gpu.sticky:
         assert made.alive() == {}
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler for the crop kernel."""
+    for adapter in ("cuda_python", "pycuda_adapter"):
+        monkeypatch.setattr(f"amfac_edge.sessions.{adapter}.compiled_by_nvrtc", fake_gpu.compiled)

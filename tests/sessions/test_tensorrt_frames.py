@@ -237,13 +237,6 @@ def test_what_is_no_array_is_refused(board: Board, frame_plan: Path) -> None:
 # --------------------------------------------------------------------------------------------- crops cut by the GPU
 
 
-@pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A compiler for the crop kernel."""
-    for adapter in ("cuda_python", "pycuda_adapter"):
-        monkeypatch.setattr(f"amfac_edge.sessions.{adapter}.compiled_by_nvrtc", compiled)
-
-
 def _scene(board: Board, people: int) -> tuple[NDArray[np.uint8], list[tuple[float, float, float, float]]]:
     """A frame of painted crops side by side, and boxes of which one crop pixel is one frame pixel."""
     height, width = board.markers.HEIGHT, board.markers.WIDTH

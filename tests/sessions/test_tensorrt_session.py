@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import runpy
 import sys
 import threading
@@ -15,7 +14,6 @@ import cv2
 import numpy as np
 import pytest
 
-from amfac_edge.cli.run import main as run_main
 from amfac_edge.errors import InputError
 from amfac_edge.sessions import FrameSession, PoseSession, cuda_python, open_session
 from amfac_edge.sessions.tensorrt_session import TensorRtSession
@@ -309,18 +307,3 @@ def test_the_example_with_a_context_of_its_own_runs(
     runpy.run_path(str(example), run_name="__main__")
     assert len(capsys.readouterr().out.splitlines()) == 17
     assert board.gpu.stack == []
-
-
-@pytest.mark.parametrize("cuda", ["cuda-python", "pycuda"])
-def test_amfac_run_takes_plans(board: Board, capsys: pytest.CaptureFixture[str], cuda: str) -> None:
-    board.install_cuda(cuda)
-    places = board.markers.spread_places()
-    picture = board.folder / "picture.png"
-    cv2.imwrite(str(picture), board.markers.painted_crop(places))
-    plan = board.marker_plan(host_code=True)
-    words = ["--engine", str(plan), "--source", str(picture), "--json", "--cuda", cuda]
-    assert run_main(words) == 2
-    assert "allow it: --allow-host-code" in capsys.readouterr().err
-    assert run_main([*words, "--allow-host-code"]) == 0
-    (person,) = json.loads(capsys.readouterr().out)["people"]
-    assert np.shape(person["keypoints"]) == (17, 3)
