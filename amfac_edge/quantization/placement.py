@@ -8,6 +8,7 @@ depthwise convolutions, which are bound by memory, and which TensorRT has run sl
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto, NodeProto
 
-__all__ = ["QUANTISED_OPERATORS", "Placement", "default_placement"]
+__all__ = ["QUANTISED_OPERATORS", "Placement", "default_placement", "residual_inputs"]
 
 QUANTISED_OPERATORS = ("Conv", "ConvTranspose")
 _Q_OPERATORS = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
@@ -90,6 +91,35 @@ def default_placement(raw: ModelProto) -> Placement:
             and not _is_one_pixel(sizes.get(node.output[0], ()))
         )
     )
+
+
+def residual_inputs(raw: ModelProto, placement: Placement) -> dict[str, str]:
+    """What is quantised on the way past a quantised convolution: the shortcut's tensor, by the Add that it goes into.
+
+    TensorRT computes a convolution and the addition after it as one INT8 layer where the other summand is quantised as
+    well. A summand that a gate has just scaled (Mul) is none: gates stay out, and in a network whose residual branches
+    all end in one (SE, DGCB, bridge attention) there is nothing of this.
+
+    Args:
+        raw: float32 raw graph.
+        placement: of its nodes.
+    """
+    inside = set(placement.nodes)
+    producers = {name: node for node in raw.graph.node for name in node.output}
+    consumers = Counter(name for node in raw.graph.node for name in node.input)
+    work = {layer.name: layer.macs for layer in layer_costs(raw)}
+    found = {}
+    for node in raw.graph.node:
+        summands = [producers[name] for name in node.input if name in producers] if node.op_type == "Add" else []
+        convolutions = [one for one in summands if one.op_type in QUANTISED_OPERATORS and consumers[one.output[0]] == 1]
+        if len(summands) < len(node.input) or not convolutions:
+            continue
+        # Of two, the one that works more is computed with the addition; the other is the shortcut.
+        fused = max(convolutions, key=lambda one: work[one.name])
+        other = next(one for one in summands if one is not fused)
+        if fused.name in inside and other.op_type != "Mul":
+            found[node.name] = next(name for name in node.input if name in other.output)
+    return found
 
 
 def _is_depthwise(node: NodeProto, weights: tuple[int, ...]) -> bool:

@@ -16,6 +16,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 from amfac_edge.errors import ModelFileError
 from amfac_edge.graph.onnx_values import attribute
+from amfac_edge.quantization.placement import residual_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,12 +64,15 @@ def quantised(raw: ModelProto, ranges: Ranges, placement: Placement) -> Quantise
     graph = model.graph
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inside = set(placement.nodes)
+    shortcuts = residual_inputs(raw, placement)
     nodes: list[NodeProto] = []
     made: set[str] = set()
     for node in graph.node:
         if node.name in inside:
-            nodes += _activation(graph, node, ranges, made)
+            nodes += _activation(graph, node, 0, ranges, made)
             nodes += _weights(graph, node, weights, made)
+        if node.name in shortcuts:
+            nodes += _activation(graph, node, list(node.input).index(shortcuts[node.name]), ranges, made)
         nodes.append(node)
     used = {name for node in nodes for name in node.input}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
@@ -78,16 +82,16 @@ def quantised(raw: ModelProto, ranges: Ranges, placement: Placement) -> Quantise
     return Quantised(model, placement, placement.mac_share(raw))
 
 
-def _activation(graph: GraphProto, node: NodeProto, ranges: Ranges, made: set[str]) -> Iterator[NodeProto]:
-    """Q and DQ before the node's first input; one pair a tensor, whoever takes it."""
-    name = node.input[0]
+def _activation(graph: GraphProto, node: NodeProto, place: int, ranges: Ranges, made: set[str]) -> Iterator[NodeProto]:
+    """Q and DQ before the input of `node` at `place`; one pair a tensor, whoever takes it."""
+    name = node.input[place]
     if name not in ranges.largest:
         raise ModelFileError(f"no calibrated range of {name}", cure="Calibrate again, for this very graph.")
     if name not in made:
         made.add(name)
         scale = _scale(np.array(ranges.largest[name]))
         yield from _pair(graph, name, scale, zero=np.array(0, np.int8))
-    node.input[0] = name + _DEQUANTISED
+    node.input[place] = name + _DEQUANTISED
 
 
 def _pair(graph: GraphProto, name: str, scale: NDArray[np.float32], zero: NDArray[np.int8]) -> Iterator[NodeProto]:

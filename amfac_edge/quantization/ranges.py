@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from amfac_edge.errors import InputError, MissingExtraError, ModelFileError
 from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
+from amfac_edge.quantization.placement import residual_inputs
 from amfac_edge.sessions.raw_graph import RawGraph
 
 if TYPE_CHECKING:
@@ -60,9 +61,10 @@ class Ranges:
 
 
 def quantised_inputs(raw: ModelProto, placement: Placement) -> tuple[str, ...]:
-    """The tensors that go into the nodes of `placement`, each once."""
+    """The tensors that are quantised for the nodes of `placement`, each once: what they take, and shortcuts."""
     inside = set(placement.nodes)
-    return tuple(dict.fromkeys(node.input[0] for node in raw.graph.node if node.name in inside))
+    taken = (node.input[0] for node in raw.graph.node if node.name in inside)
+    return tuple(dict.fromkeys((*taken, *residual_inputs(raw, placement).values())))
 
 
 def calibrated_ranges(

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from amfac_edge.errors import InputError, ModelFileError
 from amfac_edge.graph.half import element_types, half_graph
 from amfac_edge.graph.half_rounding import rounded_twin
-from amfac_edge.quantization.placement import Placement, default_placement
+from amfac_edge.quantization.placement import Placement, default_placement, residual_inputs
 from amfac_edge.quantization.qdq import quantised
 from amfac_edge.quantization.ranges import METHODS, Ranges, calibrated_ranges, quantised_inputs
 from amfac_edge.quantization.search import ranked, search_budget
@@ -193,3 +193,51 @@ def test_the_search_gives_back_what_costs_most_for_its_work(raw: onnx.ModelProto
     assert part.curve[1].loss == 5.0
     none = search_budget(raw, ranges, placement, loss, 0.5)
     assert (none.placement.nodes, none.within_budget) == (("upwards",), False)
+
+
+def test_shortcuts_past_quantised_convolutions_are_quantised(random: np.random.Generator) -> None:
+    """A ResNet's two kinds of blocks, and one whose branch ends in a gate; TensorRT fuses the first two additions."""
+
+    def conv(source: str, result: str, name: str, size: int) -> onnx.NodeProto:
+        weights[name] = (random.normal(size=(4, 4, size, size)) / 4).astype(np.float32)
+        return helper.make_node("Conv", [source, name], [result], name=name, pads=[size // 2] * 4)
+
+    weights = {"bias": np.ones((1, 4, 1, 1), np.float32)}
+    nodes = [
+        conv("image", "a", "first", 3),
+        helper.make_node("Add", ["a", "image_more"], ["b"], name="identity"),
+        conv("b", "c", "main", 3),
+        conv("b", "d", "down", 1),
+        helper.make_node("Add", ["d", "c"], ["e"], name="projection"),
+        conv("e", "f", "branch", 3),
+        helper.make_node("Sigmoid", ["f"], ["g"], name="sigmoid"),
+        helper.make_node("Mul", ["f", "g"], ["h"], name="gate"),
+        helper.make_node("Add", ["h", "e"], ["i"], name="gated"),
+        conv("i", "j", "last", 1),
+        helper.make_node("Add", ["j", "bias"], ["k"], name="constant"),
+    ]
+    nodes.insert(0, helper.make_node("Relu", ["image"], ["image_more"], name="relu"))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 4, 8, 8])],
+        [helper.make_tensor_value_info("k", TensorProto.FLOAT, [1, 4, 8, 8])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
+    every = Placement(("first", "main", "down", "branch", "last"))
+    assert residual_inputs(model, every) == {"identity": "image_more", "projection": "d"}
+    # The ranges of all serve each part: what a part needs is among what the whole does.
+    assert residual_inputs(model, Placement(("down",))) == {}
+    assert quantised_inputs(model, every) == ("image", "b", "e", "i", "image_more", "d")
+    pictures = [random.normal(size=(1, 4, 8, 8)).astype(np.float32) for _ in range(4)]
+    ranges = calibrated_ranges(model, every, pictures, method="minmax")
+    made = quantised(model, ranges, every).model
+    onnx.checker.check_model(made, full_check=True)
+    taken = {node.name: list(node.input) for node in made.graph.node}
+    assert taken["identity"] == ["a", "image_more/dq"]
+    assert taken["projection"] == ["d/dq", "c"]
+    assert taken["gated"] == ["h", "e"]
+    assert np.abs(run(made, pictures) - run(model, pictures)).max() / np.ptp(run(model, pictures)) < 0.05
+    with pytest.raises(ModelFileError, match="no calibrated range of image_more"):
+        quantised(model, Ranges("minmax", 1, {"image": 1.0}), Placement(("first",)))
