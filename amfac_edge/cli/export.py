@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfac_edge.artefact import OPSETS, BatchRange, DetectorFacts, chosen_precision, manifest_path
+from amfac_edge.artefact import INT8, OPSETS, BatchRange, DetectorFacts, chosen_precision, manifest_path
 from amfac_edge.cameras import open_source
 from amfac_edge.cli.build_options import add_build_options, build_options, build_words
 from amfac_edge.cli.build_progress import BuildLine
 from amfac_edge.cli.command import CommandParser, Steps, run_command
+from amfac_edge.cli.export_auto import AUTO, Choice, Made, choices
 from amfac_edge.cli.export_detector import (
     add_detector_options,
     check_detector_options,
@@ -25,7 +26,7 @@ from amfac_edge.cli.export_detector import (
 )
 from amfac_edge.cli.export_engines import add_board_options, board_of, engine_as_json, engine_lines
 from amfac_edge.cli.export_int8 import add_int8_options, int8_lines, int8_request
-from amfac_edge.errors import FrameError, InputError
+from amfac_edge.errors import FrameError, GateError, InputError
 from amfac_edge.keypoints import crop_affines, warp_crops
 from amfac_edge.machine.this_machine import targets_for
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.declared.target import Target
     from amfac_edge.keypoints import Bgr
-    from amfac_edge.pipeline import Exported
+    from amfac_edge.pipeline import Exported, ExportRequest
     from amfac_edge.pipeline.engines import Engine
     from amfac_edge.serving import Board
 
@@ -72,8 +73,8 @@ def _parser() -> CommandParser:
     parser.add_argument("--key-map", type=Path, metavar="TOML", help="renames an author's checkpoint keys")
     parser.add_argument(
         "--precision",
-        choices=("fp32", "fp16", "int8", "auto"),
-        help="default: fp32 for cpu, fp16 for GPUs; int8 needs --calib",
+        choices=("fp32", "fp16", "int8", AUTO),
+        help="default: fp32 for cpu, fp16 for GPUs; int8 needs --calib; auto: both, and the faster one where both run",
     )
     parser.add_argument(
         "--batch",
@@ -110,8 +111,10 @@ def _export(arguments: argparse.Namespace) -> int:
     # What can be refused cheaply is refused before torch is loaded.
     targets = targets_for(arguments.target)
     batch = BatchRange.parse(arguments.batch) if arguments.batch else None
+    automatic = arguments.precision == AUTO
+    precision = None if automatic else arguments.precision
     for target in targets:
-        chosen_precision(arguments.precision, target)
+        chosen_precision(precision, target)
     build_options(arguments)
     if arguments.one_plan and sum(target.kind == "rtx" for target in targets) < 2:  # noqa: PLR2004 - to share it
         raise InputError(
@@ -125,7 +128,7 @@ def _export(arguments: argparse.Namespace) -> int:
     check_detector_options(arguments, is_detector=detector)
     request = ExportRequest(
         out=arguments.out,
-        precision=arguments.precision,
+        precision=precision,
         batch=batch or (BatchRange(1, 1, 1) if detector else None),
         opset=arguments.opset,
         raw_logits=arguments.raw_logits,
@@ -133,32 +136,60 @@ def _export(arguments: argparse.Namespace) -> int:
         int8=int8_request(arguments, is_detector=detector),
         say=lambda line: _say(f"      {line}"),
     )
+    # Of `auto`: INT8 beside the target's own precision, where a set was named.
+    more = dataclasses.replace(request, precision=INT8) if automatic and request.int8 else None
     gpus = sum(target.kind != "cpu" for target in targets)
-    steps = Steps(1 + stage_count(targets, request) + gpus)
+    steps = Steps(1 + sum(stage_count(targets, each) + gpus for each in (request, more) if each))
     steps(f"reading {arguments.input}")
     model = _detector(arguments) if detector else _network(arguments)
     for remark in model.remarks:
         _say(f"      {remark}")
+    work = partial(_made, model, targets, board=board, arguments=arguments, steps=steps)
+    made = work(request)
+    if more is not None:
+        try:
+            made += work(more)
+        except GateError as error:
+            _say(f"INT8 is left out: {error}")
+    _tell(made, choices(made, stage=_say) if automatic else None, as_json=arguments.json)
+    return 0
+
+
+def _tell(made: Sequence[Made], chosen: Sequence[Choice] | None, *, as_json: bool) -> None:
+    if as_json:
+        report = {"artefacts": [_as_json(one.exported) | engine_as_json(one.engine) for one in made]}
+        print(json.dumps(report | ({} if chosen is None else {"choices": [each.as_json() for each in chosen]})))
+    for one in made:
+        _report(one.exported, one.target, one.engine)
+    for line in (line for each in chosen or () for line in each.lines()):
+        _say(line)
+
+
+def _made(
+    model: _Model,
+    targets: Sequence[Target],
+    request: ExportRequest,
+    *,
+    board: Board | None,
+    arguments: argparse.Namespace,
+    steps: Steps,
+) -> list[Made]:
+    """The artefacts of one precision, each with its engine."""
     if arguments.parity_images:
         request = dataclasses.replace(request, crops=model.crops(_pictures(arguments.parity_images)))
-    exported = model.export(targets, request, stage=steps)
+    made: list[Made] = []
     cards = [target for target in targets if target.kind == "rtx"] if arguments.one_plan else []
-    engines: list[Engine | None] = []
-    for one, target in zip(exported, targets, strict=True):
+    for one, target in zip(model.export(targets, request, stage=steps), targets, strict=True):
         if target.kind == "cpu":
-            engines.append(None)
+            made.append(Made(one, target, None))
             continue
         steps(f"{target.name}: the engine")
         # The plan that was built for all the cards with the first of them.
-        built = (engine.plan for engine in engines if engine is not None)
+        built = (each.engine.plan for each in made if each.engine is not None)
         shared = next((plan for plan in built if plan is not None), None) if target in cards else None
-        engines.append(_engine(one, target, board, arguments, cards=cards if target in cards else (), shared=shared))
-    if arguments.json:
-        found = zip(exported, engines, strict=True)
-        print(json.dumps({"artefacts": [_as_json(one) | engine_as_json(engine) for one, engine in found]}))
-    for one, target, engine in zip(exported, targets, engines, strict=True):
-        _report(one, target, engine)
-    return 0
+        engine = _engine(one, target, board, arguments, cards=cards if target in cards else (), shared=shared)
+        made.append(Made(one, target, engine))
+    return made
 
 
 def _engine(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import INT8
+from amfac_edge.cli.export_auto import AUTO
 from amfac_edge.declared.calibration_set import load_calibration_set
 from amfac_edge.errors import InputError
 
@@ -41,20 +42,21 @@ def int8_request(arguments: argparse.Namespace, *, is_detector: bool) -> Int8Req
         InputError: a detector, or a set without INT8.
         DeclaredError: no such set, or a faulty one.
     """
-    if arguments.precision != INT8:
+    if arguments.precision not in {INT8, AUTO}:
         if arguments.calib is not None:
             raise InputError(
                 f"--calib {arguments.calib} is for INT8, and --precision is {arguments.precision or 'not given'}",
-                cure="Give --precision int8 as well, or leave --calib out.",
+                cure="Give --precision int8 or auto as well, or leave --calib out.",
             )
         return None
     if arguments.calib is None and arguments.calib_data is not None:
         raise InputError(
             f"--calib-data {arguments.calib_data}: no set was named whose pictures lie there", cure="Give --calib SET."
         )
-    if is_detector:
+    if is_detector and (arguments.precision == INT8 or arguments.calib is not None):
         raise InputError(
-            f"{arguments.input}: this version writes detectors in FP32 and FP16", cure="Leave --precision int8 out."
+            f"{arguments.input}: this version writes detectors in FP32 and FP16",
+            cure="Leave --precision int8 and --calib out.",
         )
     if arguments.calib is None:
         return None

@@ -251,7 +251,6 @@ def test_what_is_missing_is_said(
         (["--precision", "int8", "--calib", str(small), "--max-ap-drop", "0"], "holds nothing"),
         (["--precision", "int8", "--calib", str(small), "--keep", "stem"], 'no quantised node "stem"'),
         (["--precision", "int8", "--calib", str(small), "--opset", "17"], "INT8 needs opset 19"),
-        (["--precision", "auto"], "precision auto is not in this version"),
     ):
         assert main([*words, *more]) == 2, more
         assert message in capsys.readouterr().err
