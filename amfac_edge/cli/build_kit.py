@@ -18,7 +18,7 @@ from amfac_edge.compiler import plan_from_artefact
 from amfac_edge.compiler.forms import plan_for_this_machine
 from amfac_edge.declared.reading import reading
 from amfac_edge.declared.target import load_target
-from amfac_edge.errors import MachineError, ModelFileError
+from amfac_edge.errors import AmfacError, MachineError, ModelFileError
 from amfac_edge.files import file_bytes, json_value, sha256_of
 from amfac_edge.serving.kits import KIT_FILE, KIT_SCHEMA
 from amfac_edge.sessions.host import this_host
@@ -26,9 +26,10 @@ from amfac_edge.sessions.host import this_host
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from amfac_edge.compiler import BuildOptions
     from amfac_edge.declared.target import Target
 
-__all__ = ["main"]
+__all__ = ["kit_around", "main"]
 
 _SIZE_LIMIT = 1 << 20
 
@@ -68,6 +69,24 @@ def _build(argv: Sequence[str], kit: Path) -> int:
         print(f"  {note}", file=sys.stderr)
     print(built.path)
     return 0
+
+
+def kit_around(artefact: Path) -> tuple[Path, BuildOptions] | None:
+    """The unpacked kit that `artefact` is of, and what its builds are told; None for one that lies elsewhere.
+
+    Raises:
+        ModelFileError: it is of a kit that was changed.
+    """
+    folder = artefact.parent
+    try:
+        described = json_value(file_bytes(folder / KIT_FILE, limit=_SIZE_LIMIT, what="kit's description"))
+    except (AmfacError, ValueError, RecursionError):
+        return None
+    # Other programs may have a kit.json too.
+    if not isinstance(described, dict) or described.get("schema") != KIT_SCHEMA:
+        return None
+    own, _, words = _contents(folder)
+    return (folder, build_options(_parser(folder).parse_args(words))) if own.name == artefact.name else None
 
 
 def _contents(kit: Path) -> tuple[Path, Target, tuple[str, ...]]:

@@ -14,9 +14,7 @@ __all__ = ["add_gpu_options", "gpu_options"]
 
 def add_gpu_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to a command."""
-    parser.add_argument(
-        "--provider", choices=PROVIDERS, default="cpu", help="of an .onnx: cuda is ONNX Runtime on an NVIDIA card"
-    )
+    parser.add_argument("--provider", choices=PROVIDERS, help="of an .onnx: ONNX Runtime on the CPU or an NVIDIA card")
     parser.add_argument("--cuda", choices=CUDA_LIBRARIES, help="of a .plan: the library (default: what is installed)")
     parser.add_argument(
         "--wait",
@@ -34,7 +32,7 @@ def add_gpu_options(parser: argparse.ArgumentParser) -> None:
 def gpu_options(arguments: argparse.Namespace) -> GpuOptions:
     """What was given, as `open_session` takes it."""
     return GpuOptions(
-        provider=arguments.provider,
+        provider=arguments.provider or "cpu",
         cuda=arguments.cuda,
         wait=arguments.wait,
         host_code=arguments.allow_host_code,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.cameras import open_source
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
+from amfac_edge.cli.first_run import engine_to_run
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.errors import InputError
 from amfac_edge.files import refuse_overwriting, writable_folder
@@ -33,6 +34,7 @@ _EXAMPLES = """examples:
   amfac-run --engine model.onnx --source film.mp4 --save poses.mp4
   amfac-run --engine model.onnx --source film.mp4 --json | jq .people
 
+an .onnx on the board or card that it was exported for, with TensorRT: the first run builds its plan and keeps it.
 boxes: a COCO results list (bbox as x, y, width, height; image_id, file_name or frame) or a COCO data set.
 interrupted with Ctrl-C: the video and the pictures so far are kept; --results is written only when all is done.
 """
@@ -70,6 +72,9 @@ def _run(arguments: argparse.Namespace) -> int:
     source = open_source(arguments.source)
     boxes = FullFrame() if arguments.boxes == "full" else BoxFile(Path(arguments.boxes), video=source.video)
     tally = Tally()
+    # Threads and providers are ONNX Runtime's: who names one wants that.
+    if arguments.provider is None and arguments.threads is None:
+        arguments.engine = engine_to_run(arguments.engine)
     with PoseEstimator(
         arguments.engine,
         threads=arguments.threads,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["cache_file", "keep_timing_cache", "read_timing_cache", "use_timing_cache"]
+__all__ = ["cache_file", "cache_name", "keep_timing_cache", "read_timing_cache", "use_timing_cache"]
 
 _SIZE_LIMIT = 256 << 20
 
@@ -33,9 +33,12 @@ def cache_file(machine: str, version: str, mode: Sequence[str]) -> Path:
     Raises:
         OutputError: there is no place for caches.
     """
-    words = [machine, f"tensorrt-{version}", *mode]
-    name = ".".join(re.sub(r"[^a-z0-9.+-]+", "_", word.lower()).strip("._") or "none" for word in words)
-    return cache_folder("timing") / f"{name}.cache"
+    return cache_folder("timing") / f"{cache_name(machine, f'tensorrt-{version}', *mode)}.cache"
+
+
+def cache_name(*words: str) -> str:
+    """The name in a cache of what `words` tell apart; none of them leads to another folder."""
+    return ".".join(re.sub(r"[^a-z0-9.+-]+", "_", word.lower()).strip("._") or "none" for word in words)
 
 
 def read_timing_cache(path: Path) -> tuple[bytes, str | None]:

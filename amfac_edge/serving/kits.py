@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import tarfile
 from pathlib import Path
 from types import MappingProxyType
@@ -36,10 +37,9 @@ LEAN_ROOMS = (
 )  # fmt: skip
 """What a board needs of this package to build, run and measure; none of it imports torch or onnx."""
 
-_LEAN_COMMANDS = (
-    "__init__.py", "bench.py", "build_kit.py", "build_options.py", "build_progress.py", "command.py", "doctor.py",
-    "doctor_file.py", "info.py", "layout.py", "run.py",
-)  # fmt: skip
+_COMMANDS = ("__init__", "bench", "build_kit", "doctor", "info", "run")
+# What is imported at the top of a file; what only some way through a command needs may be absent on a board.
+_IMPORTED_COMMAND = re.compile(r"^from amfac_edge\.cli\.(\w+) import", re.MULTILINE)
 _BUILD = '''"""Builds the plan of this kit on the machine that it is for: python3 build.py (--help tells more)."""
 
 import sys
@@ -122,7 +122,7 @@ def _members(
     yield from beside.items()
     yield "build.py", _BUILD.encode()
     package = Path(amfac_edge.__file__).parent
-    sources = [package / "__init__.py", *(package / "cli" / name for name in _LEAN_COMMANDS)]
+    sources = [package / "__init__.py", *_commands(package / "cli")]
     for room in LEAN_ROOMS:
         folder = package / room
         sources += [folder] if room.endswith(".py") else [*folder.rglob("*.py"), *folder.rglob("*.cu")]
@@ -131,3 +131,15 @@ def _members(
     for room in ("engines", "export"):
         for declared in sorted(declared_folder(room).glob("*.toml")):
             yield f"amfac_edge/_declared/{room}/{declared.name}", json_bytes(read_toml(declared))
+
+
+def _commands(folder: Path) -> list[Path]:
+    """The commands of a board, and what they import of their own room."""
+    found: dict[str, str] = {}
+    waiting = list(_COMMANDS)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = (folder / f"{name}.py").read_text()
+            waiting += _IMPORTED_COMMAND.findall(found[name])
+    return [folder / f"{name}.py" for name in found]

@@ -31,6 +31,7 @@ __all__ = [
     "CudaGraph",
     "CudaStream",
     "capturing",
+    "installed_library",
     "open_device",
     "primary_context",
 ]
@@ -262,7 +263,7 @@ def open_device(
         raise InputError(f'cuda="{cuda}" is no library of CUDA that is known', cure=f"Give {' or '.join(_QUOTED)}.")
     if context is not None and cuda == "cuda-python":
         raise InputError("a context of your own is pycuda's, not cuda-python's", cure='Give cuda="pycuda", or none.')
-    if (cuda or ("pycuda" if context is not None else _installed())) == "pycuda":
+    if (cuda or ("pycuda" if context is not None else installed_library())) == "pycuda":
         from amfac_edge.sessions.pycuda_adapter import PycudaDevice  # noqa: PLC0415 - loaded on demand
 
         return PycudaDevice(context, capabilities)
@@ -274,8 +275,12 @@ def open_device(
 _QUOTED = [f'"{name}"' for name in CUDA_LIBRARIES]
 
 
-def _installed() -> str:
-    """The library to take where nobody says: NVIDIA's own first."""
+def installed_library() -> str:
+    """The library to take where nobody says: NVIDIA's own first.
+
+    Raises:
+        MissingExtraError: there is none.
+    """
     # A folder that happens to be named cuda is a package to Python; what is in it tells.
     if _is_there("cuda.bindings") or _is_there("cuda.cudart"):
         return "cuda-python"
