@@ -2,6 +2,7 @@
 
 from amfac_edge.performance.host import HostCost, measure_host
 from amfac_edge.performance.measuring import Limits, Measurement, measure_artefact
+from amfac_edge.performance.receipts import Receipt, read_receipt, write_receipt
 from amfac_edge.performance.samples import Conditions, Measured, Statistics, percentile
 
 __all__ = [
@@ -10,8 +11,11 @@ __all__ = [
     "Limits",
     "Measured",
     "Measurement",
+    "Receipt",
     "Statistics",
     "measure_artefact",
     "measure_host",
     "percentile",
+    "read_receipt",
+    "write_receipt",
 ]

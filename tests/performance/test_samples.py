@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from amfac_edge.performance import Conditions, Measured, Statistics, percentile
+from amfac_edge.performance.samples import early_stopping
 
 CONDITIONS = Conditions(
     processor="p",
@@ -63,6 +64,25 @@ def test_moments_by_hand() -> None:
     # Population standard deviation: sqrt((9 + 4 + 1 + 36) / 4).
     assert found.variation_percent == pytest.approx(100 * 12.5**0.5 / 4)
     assert found.per_second == 250.0
+
+
+@pytest.mark.parametrize(
+    ("percent", "fewest"), [(90, (64, 81, 97, 113)), (95, (130,)), (99, (662, 838, 1001))], ids=["p90", "p95", "p99"]
+)
+def test_early_stopping_discards_what_mlperfs_rule_lets_it(percent: float, fewest: tuple[int, ...]) -> None:
+    # The counts are those of the rules' own table: one more sample may be over at each.
+    for discarded, count in enumerate(fewest, start=1):
+        samples = [float(value) for value in range(1, count + 1)]
+        assert early_stopping(samples, percent) == count - discarded + 1
+        # With one sample less, one less may be discarded; with none to discard there is no estimate.
+        assert early_stopping(samples[:-1], percent) == (None if discarded == 1 else count - discarded + 1)
+
+
+def test_the_estimate_is_on_the_safe_side_of_the_percentile() -> None:
+    found = Statistics.of([float(value) for value in range(1, 1001)])
+    assert found.early_stopping_p90 is not None
+    assert found.p90 is not None
+    assert found.p90 < found.early_stopping_p90 < 940
 
 
 def test_nothing_is_clipped() -> None:
