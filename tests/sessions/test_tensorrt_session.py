@@ -141,6 +141,21 @@ def test_pycuda_has_no_graphs(board: Board) -> None:
         assert session.settings.notes == ()
 
 
+def test_a_frame_asks_no_more_of_cuda_than_it_must(board: Board) -> None:
+    with open_session(board.marker_plan()) as session:
+        board.gpu.calls.clear()
+        session.run(_crops(board, 4))
+    freed = {"cudaGraphExecDestroy", "cudaFree", "cudaFreeHost", "cudaStreamDestroy", "cudaEventDestroy"}
+    assert {call: count for call, count in board.gpu.calls.items() if call not in freed} == {
+        "cuCtxPushCurrent": 1 + 1,  # to close it
+        "cudaMemcpyAsync": 1,  # those of the outputs are in the graph
+        "cudaGraphLaunch": 1,
+        "cudaEventRecord": 1,
+        "cudaEventSynchronize": 1,
+        "cuCtxPopCurrent": 1 + 1,
+    }
+
+
 def test_a_card_is_given_its_bytes_and_no_more(board: Board) -> None:
     with open_session(board.marker_plan()) as session:
         board.gpu.copies.clear()
