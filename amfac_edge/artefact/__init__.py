@@ -7,6 +7,7 @@ from amfac_edge.artefact.detector_facts import (
     RTMDET,
     YOLOX,
     DetectorFacts,
+    not_a_person_detector,
     not_a_pose_network,
 )
 from amfac_edge.artefact.examining import Examined, examine
@@ -62,6 +63,7 @@ __all__ = [
     "manifest_beside",
     "manifest_from_metadata",
     "manifest_path",
+    "not_a_person_detector",
     "not_a_pose_network",
     "plan_header_of",
     "preflight",

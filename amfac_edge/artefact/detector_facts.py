@@ -31,6 +31,7 @@ __all__ = [
     "DetectorFacts",
     "candidates_of",
     "detector_facts_from_json",
+    "not_a_person_detector",
     "not_a_pose_network",
     "outputs_of_detector",
 ]
@@ -132,7 +133,15 @@ def not_a_pose_network(name: str) -> ModelFileError:
     """The refusal of a detector by whoever needs a pose network."""
     return ModelFileError(
         f"{name}: this is a person detector, not a pose network",
-        cure="Give the artefact of a pose network here; people's boxes come from a file (--boxes) in this version.",
+        cure="Give the artefact of a pose network here, and the detector beside it: amfac-run --detector.",
+    )
+
+
+def not_a_person_detector(name: str) -> ModelFileError:
+    """The refusal of a pose network by whoever needs a detector."""
+    return ModelFileError(
+        f"{name}: this is a pose network, not a person detector",
+        cure="Give it as the engine, and here an RTMDet or YOLOX; amfac-fetch --list has some.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amfac_edge.cameras.boxes import BoxSource, FullFrame, PeopleBoxes
+from amfac_edge.cameras.boxes import BoxSource, FullFrame
 from amfac_edge.cameras.boxfile import BoxFile
 from amfac_edge.cameras.pictures import PICTURE_SUFFIXES, decoded, read_picture
 from amfac_edge.cameras.sources import Frame, FrameSource, open_source
@@ -14,7 +14,6 @@ __all__ = [
     "Frame",
     "FrameSource",
     "FullFrame",
-    "PeopleBoxes",
     "decoded",
     "open_source",
     "read_picture",

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from amfac_edge.keypoints import PeopleBoxes
 
+if TYPE_CHECKING:
     from amfac_edge.cameras.sources import Frame
 
-__all__ = ["BoxSource", "FullFrame", "PeopleBoxes"]
-
-
-class PeopleBoxes(NamedTuple):
-    """The people of one frame: (N, 4) float64 boxes, xyxy in frame pixels, and their (N,) float64 scores in 0..1."""
-
-    boxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
+__all__ = ["BoxSource", "FullFrame"]
 
 
 class BoxSource(Protocol):

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
-from amfac_edge.cameras.boxes import PeopleBoxes
 from amfac_edge.errors import FrameError, InputError
 from amfac_edge.files import file_bytes
+from amfac_edge.keypoints import PeopleBoxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,9 +12,10 @@ from amfac_edge.cameras import open_source
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
 from amfac_edge.cli.first_run import engine_to_run
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
+from amfac_edge.cli.run_people import add_people_options, check_people_options, detector_remark, people_of
 from amfac_edge.errors import InputError
 from amfac_edge.files import refuse_overwriting, writable_folder
-from amfac_edge.live import BoxFile, CocoResults, FullFrame, Overlay, PoseLines, Tally, posed_frames
+from amfac_edge.live import BoxFile, CocoResults, Overlay, PoseLines, Tally, posed_frames
 from amfac_edge.runtime import PoseEstimator
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _NAMED = 5
 _EXAMPLES = """examples:
   amfac-run --engine model.onnx --source person.jpg --save poses.jpg
   amfac-run --engine model.onnx --source pictures/ --boxes detections.json --results poses.json --save drawn/
-  amfac-run --engine model.onnx --source film.mp4 --save poses.mp4
+  amfac-run --engine model.onnx --source film.mp4 --detector rtmdet.onnx --save poses.mp4
   amfac-run --engine model.onnx --source film.mp4 --json | jq .people
 
 an .onnx on the board or card that it was exported for, with TensorRT: the first run builds its plan and keeps it.
@@ -51,9 +52,7 @@ def _parser() -> CommandParser:
         "--engine", required=True, type=Path, metavar="FILE", help="an .onnx or .plan that amfac-export wrote"
     )
     parser.add_argument("--source", required=True, metavar="PATH", help="a picture, a folder of pictures or a video")
-    parser.add_argument(
-        "--boxes", default="full", metavar="JSON|full", help="the people's boxes; full: one person fills the frame"
-    )
+    add_people_options(parser)
     parser.add_argument(
         "--save", type=Path, metavar="PATH", help="draw: a picture, a folder, or .mp4 or .avi for a video"
     )
@@ -70,16 +69,15 @@ def _parser() -> CommandParser:
 def _run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     source = open_source(arguments.source)
-    boxes = FullFrame() if arguments.boxes == "full" else BoxFile(Path(arguments.boxes), video=source.video)
     tally = Tally()
     # Threads and providers are ONNX Runtime's: who names one wants that.
     if arguments.provider is None and arguments.threads is None:
         arguments.engine = engine_to_run(arguments.engine)
-    with PoseEstimator(
-        arguments.engine,
-        threads=arguments.threads,
-        **gpu_options(arguments),
-    ) as estimator:
+    with (
+        PoseEstimator(arguments.engine, threads=arguments.threads, **gpu_options(arguments)) as estimator,
+        contextlib.ExitStack() as with_detector,
+    ):
+        boxes, follower = people_of(arguments, source, estimator, with_detector)
         files = _files(arguments, source, estimator)
         try:
             with contextlib.ExitStack() as until_done:
@@ -91,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 elif source.length and source.length > 1:
                     bar = until_done.enter_context(ProgressBar("poses", source.length))
                     listeners.append(lambda _: bar.advance())
-                for posed in posed_frames(source, estimator, boxes):
+                for posed in posed_frames(source, estimator, boxes, follower):
                     for listener in listeners:
                         listener(posed)
         except KeyboardInterrupt:
@@ -99,6 +97,8 @@ def _run(arguments: argparse.Namespace) -> int:
             _say_saved(files, finished=False)
             raise
         _say_engine(estimator, source, tally)
+        if arguments.detector:
+            _say(detector_remark(tally, _noun(source)))
     _say_remarks(source, boxes)
     _say_saved(files, finished=True)
     _say_next(arguments)
@@ -111,8 +111,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"--min-score {arguments.min_score:g} is not within 0 and 1", cure="Scores lie within 0 and 1."
         )
+    check_people_options(arguments)
     outputs = [output for output in (arguments.save, arguments.results) if output is not None]
-    refuse_overwriting(outputs, map(Path, (arguments.engine, arguments.source, arguments.boxes)))
+    inputs = (arguments.engine, arguments.source, arguments.boxes or arguments.detector or arguments.engine)
+    refuse_overwriting(outputs, map(Path, inputs))
     if arguments.results:
         writable_folder(arguments.results.parent)
 

@@ -5,7 +5,7 @@ NumPy only, but for `load_opencv` and `warp_crops`, which load OpenCV when they 
 
 from __future__ import annotations
 
-from amfac_edge.keypoints.boxes import checked_boxes
+from amfac_edge.keypoints.boxes import PeopleBoxes, checked_boxes
 from amfac_edge.keypoints.crop import crop_affines, inverse_affines, transform_points
 from amfac_edge.keypoints.frames import Bgr, checked_frame
 from amfac_edge.keypoints.letterbox import LETTERBOX_FILL, Letterbox
@@ -28,6 +28,7 @@ __all__ = [
     "SCORE_MARGIN",
     "Bgr",
     "Letterbox",
+    "PeopleBoxes",
     "ScoreCalibration",
     "SimccCode",
     "Skeleton",

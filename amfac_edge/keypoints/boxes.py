@@ -7,7 +7,7 @@ evaluator of that data set does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from amfac_edge.errors import FrameError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["checked_boxes"]
+__all__ = ["PeopleBoxes", "checked_boxes"]
 
 # Outside these a crop's coordinates leave what OpenCV's arithmetic and a float32 affine can hold.
 _FARTHEST = 1e6
@@ -24,6 +24,18 @@ _SMALLEST = 1e-3
 _EDGE = -0.5
 
 _SHAPE_CURE = "Give a list of boxes [[x1, y1, x2, y2], ...] in frame pixels; [] where nobody is."
+
+
+class PeopleBoxes(NamedTuple):
+    """The people of one frame: (N, 4) float64 boxes, xyxy in frame pixels, and their (N,) float64 scores in 0..1."""
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def nobody(cls) -> PeopleBoxes:
+        """No people."""
+        return cls(np.zeros((0, 4)), np.zeros(0))
 
 
 def checked_boxes(boxes: ArrayLike, frame_height: int, frame_width: int) -> NDArray[np.float64]:

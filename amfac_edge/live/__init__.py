@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from amfac_edge.cameras.boxes import BoxSource, FullFrame, PeopleBoxes
+from amfac_edge.cameras.boxes import BoxSource, FullFrame
 from amfac_edge.cameras.boxfile import BoxFile
+from amfac_edge.live.detected import DetectedPeople
 from amfac_edge.live.loop import PosedFrame, Tally, posed_frames
 from amfac_edge.live.overlay import Overlay
 from amfac_edge.live.results import CocoResults, PoseLines, pose_line
@@ -12,9 +13,9 @@ __all__ = [
     "BoxFile",
     "BoxSource",
     "CocoResults",
+    "DetectedPeople",
     "FullFrame",
     "Overlay",
-    "PeopleBoxes",
     "PoseLines",
     "PosedFrame",
     "Tally",

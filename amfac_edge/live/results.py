@@ -29,17 +29,19 @@ def pose_line(posed: PosedFrame) -> dict[str, Any]:
 
     Returns:
         `frame` (its number in the source, from 0), `name` (of the picture or video), `time` (seconds) and `people`,
-        each with `id` (its number in the frame, from 1), `box` [x1, y1, x2, y2], `score` and `keypoints`
-        [[x, y, score], ...], in frame pixels. Without people, `people` is [].
+        each with `id` (of the person who is followed, else its number in the frame, from 1), `box` [x1, y1, x2, y2],
+        `score` and `keypoints` [[x, y, score], ...], in frame pixels. Without people, `people` is []. `skipped` has
+        `box` and `score` of those for whom there was no time or place; it is absent where there are none.
     """
     poses = posed.poses
-    return {
+    ids = range(1, len(poses) + 1) if posed.ids is None else posed.ids.tolist()
+    line = {
         "frame": posed.frame.index,
         "name": posed.frame.name,
         "time": round(posed.frame.time, 6),
         "people": [
             {
-                "id": person + 1,
+                "id": ids[person],
                 "box": _rounded(poses.boxes[person], _PIXEL_DIGITS),
                 "score": round(float(posed.person_scores[person]), _SCORE_DIGITS),
                 "keypoints": _joints(posed, person),
@@ -47,6 +49,12 @@ def pose_line(posed: PosedFrame) -> dict[str, Any]:
             for person in range(len(poses))
         ],
     }
+    if len(posed.skipped.boxes):
+        line["skipped"] = [
+            {"box": _rounded(box, _PIXEL_DIGITS), "score": round(float(score), _SCORE_DIGITS)}
+            for box, score in zip(*posed.skipped, strict=True)
+        ]
+    return line
 
 
 class PoseLines:
@@ -126,5 +134,5 @@ def _joints(posed: PosedFrame, person: int) -> list[list[float]]:
     ]
 
 
-def _rounded(values: NDArray[np.float32], digits: int) -> list[float]:
+def _rounded(values: NDArray[np.floating], digits: int) -> list[float]:
     return [round(value, digits) for value in values.tolist()]

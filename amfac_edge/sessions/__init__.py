@@ -6,14 +6,15 @@ from amfac_edge.sessions.ahead import Ticket
 from amfac_edge.sessions.cores import usable_cores
 from amfac_edge.sessions.cuda import CUDA_LIBRARIES
 from amfac_edge.sessions.gpu_arrays import OnGpu, on_gpu
-from amfac_edge.sessions.opening import PROVIDERS, WAITS, GpuOptions, open_session
-from amfac_edge.sessions.session import CuttingSession, FrameSession, PoseSession, SessionSettings
+from amfac_edge.sessions.opening import PROVIDERS, WAITS, GpuOptions, open_detector_session, open_session
+from amfac_edge.sessions.session import CuttingSession, DetectorSession, FrameSession, PoseSession, SessionSettings
 
 __all__ = [
     "CUDA_LIBRARIES",
     "PROVIDERS",
     "WAITS",
     "CuttingSession",
+    "DetectorSession",
     "FrameSession",
     "GpuOptions",
     "OnGpu",
@@ -21,6 +22,7 @@ __all__ = [
     "SessionSettings",
     "Ticket",
     "on_gpu",
+    "open_detector_session",
     "open_session",
     "usable_cores",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfac_edge.artefact import Manifest, TensorSpec, manifest_from_metadata, manifest_path, read_manifest
+from amfac_edge.artefact import IMAGES_INPUT, Manifest, TensorSpec, manifest_from_metadata, manifest_path, read_manifest
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import InputError, MachineError, MissingExtraError, ModelFileError
 from amfac_edge.sessions.ahead import Ahead, Ticket
@@ -19,7 +19,10 @@ from amfac_edge.sessions.session import (
     check_contract,
     check_crops,
     check_frame,
+    check_images,
     check_input_kind,
+    facts_of,
+    results_of,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from numpy.typing import NDArray
+
+    from amfac_edge.artefact import DetectorFacts
 
 __all__ = ["OnnxRuntimeSession", "metadata_of_opened"]
 
@@ -42,16 +47,25 @@ _REEXPORT = "Copy the artefact once more, or export the model again with amfac-e
 
 
 class OnnxRuntimeSession:
-    """A `PoseSession` over an ONNX artefact. `run` may be called from several threads at once.
+    """A `PoseSession` or `DetectorSession` over an ONNX artefact. `run` may be called from several threads at once.
 
     Args:
         path: of the ONNX file.
         threads: see `open_session`.
         spinning: see `open_session`.
         provider: see `open_session`.
+        detector: whether a person detector is wanted, rather than a pose network.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None, spinning: bool = True, provider: str = "cpu") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int | None = None,
+        spinning: bool = True,
+        provider: str = "cpu",
+        detector: bool = False,
+    ) -> None:
         if threads is not None and not 1 <= threads <= _MOST_THREADS:
             raise InputError(
                 f"threads={threads} is not within 1 and {_MOST_THREADS}", cure="Leave it out for this machine's cores."
@@ -61,10 +75,21 @@ class OnnxRuntimeSession:
         threads = threads or usable_cores()
         self._engine: Any = _opened(path, threads, spinning=spinning, provider=provider)
         inputs, outputs = _tensors(self._engine.get_inputs()), _tensors(self._engine.get_outputs())
-        check_contract(path, self.manifest, inputs, outputs)
+        check_contract(path, self.manifest, inputs, outputs, detector=detector)
+        self._results = [name for name, _ in results_of(self.manifest, detector=detector)]
         self.settings = SessionSettings(
             f"onnxruntime {_onnxruntime().__version__}", _PROVIDERS[provider][0], threads, spinning
         )
+
+    @property
+    def facts(self) -> DetectorFacts:
+        """See `DetectorSession.facts`."""
+        return facts_of(self.manifest)
+
+    def run_images(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `DetectorSession.run_images`."""
+        check_images(images, self.facts)
+        return self._in_batches(IMAGES_INPUT, images, {})
 
     def run(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `PoseSession.run`."""
@@ -123,17 +148,17 @@ class OnnxRuntimeSession:
             self._call(engine, {name: _padded(people[start : start + batch.maximum], batch.minimum), **others})
             for start in range(0, len(people), batch.maximum)
         ]
-        keypoints, scores = (np.concatenate(arrays)[: len(people)] for arrays in zip(*parts, strict=True))
-        return keypoints, scores
+        places, scores = (np.concatenate(arrays)[: len(people)] for arrays in zip(*parts, strict=True))
+        return places, scores
 
     def _call(self, engine: Any, feeds: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # noqa: ANN401
         try:
-            keypoints, scores = engine.run(("keypoints", "scores"), feeds)
+            places, scores = engine.run(self._results, feeds)
         except _engine_errors() as error:
             raise ModelFileError(
                 f"{self._path}: onnxruntime failed while running it: {_first_line(error)}", cure=_REEXPORT
             ) from error
-        return keypoints, scores
+        return places, scores
 
 
 def metadata_of_opened(path: str) -> dict[str, str]:

@@ -9,9 +9,9 @@ from amfac_edge.artefact import read_plan_header
 from amfac_edge.errors import InputError, ModelFileError
 
 if TYPE_CHECKING:
-    from amfac_edge.sessions.session import PoseSession
+    from amfac_edge.sessions.session import DetectorSession, PoseSession
 
-__all__ = ["PROVIDERS", "WAITS", "GpuOptions", "open_session"]
+__all__ = ["PROVIDERS", "WAITS", "GpuOptions", "open_detector_session", "open_session"]
 
 PROVIDERS = ("cpu", "cuda")
 WAITS = ("block", "spin")
@@ -59,16 +59,43 @@ def open_session(
         MachineError: the plan isn't for this machine, or something to run the file with is missing.
         InputError: an option's value that isn't known, or a file that can't be read.
     """
-    path = Path(path)
-    if provider not in PROVIDERS:
-        raise InputError(f'provider="{provider}" is not known', cure='Give "cpu" or "cuda".')
+    return _opened(
+        Path(path),
+        {"threads": threads, "spinning": spinning, "provider": provider},
+        {"cuda": cuda, "context": context, "wait": wait, "host_code": host_code},
+        detector=False,
+    )
+
+
+def open_detector_session(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    spinning: bool = True,
+    provider: str = "cpu",
+    cuda: str | None = None,
+    wait: str = "block",
+    host_code: bool = False,
+) -> DetectorSession:
+    """Load the artefact of a person detector; arguments and errors are those of `open_session`."""
+    return _opened(
+        Path(path),
+        {"threads": threads, "spinning": spinning, "provider": provider},
+        {"cuda": cuda, "wait": wait, "host_code": host_code},
+        detector=True,
+    )
+
+
+def _opened(path: Path, of_onnx: dict[str, Any], of_plan: dict[str, Any], *, detector: bool) -> Any:  # noqa: ANN401 - either
+    if of_onnx["provider"] not in PROVIDERS:
+        raise InputError(f'provider="{of_onnx["provider"]}" is not known', cure='Give "cpu" or "cuda".')
     if _is_plan(path):
         from amfac_edge.sessions.tensorrt_session import TensorRtSession  # noqa: PLC0415 - an engine is loaded on demand
 
-        return TensorRtSession(path, cuda=cuda, context=context, wait=wait, host_code=host_code)
+        return TensorRtSession(path, **of_plan, detector=detector)
     from amfac_edge.sessions.onnxruntime_session import OnnxRuntimeSession  # noqa: PLC0415 - as above
 
-    return OnnxRuntimeSession(path, threads=threads, spinning=spinning, provider=provider)
+    return OnnxRuntimeSession(path, **of_onnx, detector=detector)
 
 
 def _is_plan(path: Path) -> bool:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from amfac_edge.artefact import DetectorFacts, TensorSpec, not_a_pose_network
+from amfac_edge.artefact import (
+    BOXES_OUTPUT,
+    IMAGES_INPUT,
+    PERSON_SCORES_OUTPUT,
+    DetectorFacts,
+    TensorSpec,
+    not_a_person_detector,
+    not_a_pose_network,
+)
 from amfac_edge.errors import InputError, ModelFileError
 from amfac_edge.keypoints import skeleton
 
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CuttingSession",
+    "DetectorSession",
     "FrameSession",
     "PoseSession",
     "SessionSettings",
@@ -29,7 +38,10 @@ __all__ = [
     "check_contract",
     "check_crops",
     "check_frame",
+    "check_images",
     "check_input_kind",
+    "facts_of",
+    "results_of",
 ]
 
 _BATCH_AXIS = 0
@@ -139,26 +151,72 @@ class CuttingSession(PoseSession, Protocol):
         ...
 
 
+class DetectorSession(Protocol):
+    """A loaded person detector. N pictures, A candidates, H x W its input."""
+
+    @property
+    def facts(self) -> DetectorFacts:
+        """What the detector is."""
+        ...
+
+    @property
+    def settings(self) -> SessionSettings:
+        """How it runs."""
+        ...
+
+    def run_images(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The candidates of N pictures; N is 1 or more and need not fit the artefact's batch.
+
+        Args:
+            images: (N, H, W, 3) uint8 BGR, letterboxed, C-contiguous.
+
+        Returns:
+            Boxes (N, A, 4) float32, x1, y1, x2, y2 in pixels of the input; nothing is suppressed.
+            Scores (N, A) float32 in 0..1, of the class person.
+
+        Raises:
+            InputError: pictures of another shape or dtype, or the session is closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the engine; closing twice is allowed."""
+        ...
+
+
+def check_images(images: NDArray[np.uint8], facts: DetectorFacts) -> None:
+    """Check the argument of `DetectorSession.run_images`.
+
+    Raises:
+        InputError: another shape, dtype or layout, or no NumPy array.
+    """
+    _check_pictures(images, "pictures", facts.height, facts.width)
+
+
 def check_crops(crops: NDArray[np.uint8], height: int, width: int) -> None:
     """Check the argument of `PoseSession.run`.
 
     Raises:
         InputError: another shape, dtype or layout, or no NumPy array.
     """
-    if not isinstance(crops, np.ndarray):
+    _check_pictures(crops, "crops", height, width)
+
+
+def _check_pictures(pictures: NDArray[np.uint8], what: str, height: int, width: int) -> None:
+    if not isinstance(pictures, np.ndarray):
         raise InputError(
-            f"the crops are a {type(crops).__name__}, not a NumPy array",
-            cure="Give NumPy arrays; a plan also takes arrays that lie on the GPU (__cuda_array_interface__).",
+            f"the {what} are a {type(pictures).__name__}, not a NumPy array",
+            cure="Give NumPy arrays; a plan of poses also takes arrays that lie on the GPU (__cuda_array_interface__).",
         )
     if (
-        crops.dtype != np.uint8
-        or crops.shape[1:] != (height, width, 3)
-        or not len(crops)
-        or not crops.flags.c_contiguous
+        pictures.dtype != np.uint8
+        or pictures.shape[1:] != (height, width, 3)
+        or not len(pictures)
+        or not pictures.flags.c_contiguous
     ):
-        layout = "" if crops.flags.c_contiguous else ", not contiguous"
+        layout = "" if pictures.flags.c_contiguous else ", not contiguous"
         raise InputError(
-            f"the crops are {crops.dtype} {crops.shape}{layout}",
+            f"the {what} are {pictures.dtype} {pictures.shape}{layout}",
             cure=f"Give C-contiguous uint8 of shape (N, {height}, {width}, 3), BGR, N at least 1.",
         )
 
@@ -213,32 +271,61 @@ def check_input_kind(path: Path, manifest: Manifest, kind: str) -> None:
         )
 
 
-def check_contract(path: Path, manifest: Manifest, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
-    """Check that the engine's tensors are what the manifest promises and what `PoseSession.run` needs.
+def facts_of(manifest: Manifest) -> DetectorFacts:
+    """What a detector is.
 
     Raises:
-        ModelFileError: another kind of input, or tensors that differ.
+        ModelFileError: it is a pose network.
     """
-    if isinstance(manifest.model, DetectorFacts):
-        raise not_a_pose_network(str(path))
-    if manifest.input_kind not in {"crops", "frame"}:
+    if not isinstance(manifest.model, DetectorFacts):
+        raise not_a_person_detector(manifest.name)
+    return manifest.model
+
+
+def results_of(manifest: Manifest, *, detector: bool = False) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """What an artefact gives: name and shape of both results, less the first axis.
+
+    Raises:
+        ModelFileError: it is a detector where a pose network is wanted, or the other way round.
+    """
+    if detector:
+        candidates = facts_of(manifest).candidates
+        return (BOXES_OUTPUT, (candidates, 4)), (PERSON_SCORES_OUTPUT, (candidates,))
+    joints = len(skeleton(manifest.recipe.skeleton).joints)
+    return ("keypoints", (joints, 2)), ("scores", (joints,))
+
+
+def check_contract(
+    path: Path,
+    manifest: Manifest,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    *,
+    detector: bool = False,
+) -> None:
+    """Check that the engine's tensors are what the manifest promises and what the session needs.
+
+    Args:
+        path: of the artefact.
+        manifest: its own.
+        inputs: of the engine.
+        outputs: of the engine.
+        detector: whether a person detector is wanted, rather than a pose network.
+
+    Raises:
+        ModelFileError: the other one of both, another kind of input, or tensors that differ.
+    """
+    if detector is not isinstance(manifest.model, DetectorFacts):
+        raise not_a_person_detector(str(path)) if detector else not_a_pose_network(str(path))
+    if manifest.input_kind not in ({IMAGES_INPUT} if detector else {"crops", "frame"}):
         raise ModelFileError(
             f'{path}: its input is of the kind "{manifest.input_kind}"; poses need an artefact that takes crops',
             cure="Run the artefact that amfac-export writes beside the raw twin of --raw-logits.",
         )
-    crop, joints = manifest.recipe.crop, len(skeleton(manifest.recipe.skeleton).joints)
     batch = manifest.batch.minimum if manifest.batch.is_fixed else "N"
     wanted = (
-        *(
-            (TensorSpec("crops", "uint8", (batch, crop.height, crop.width, 3)),)
-            if manifest.input_kind == "crops"
-            else (
-                TensorSpec("frame", "uint8", ("frame_height", "frame_width", 3)),
-                TensorSpec("affines", "float32", (batch, 2, 3)),
-            )
-        ),
-        TensorSpec("keypoints", "float32", (batch, joints, 2)),
-        TensorSpec("scores", "float32", (batch, joints)),
+        *_wanted_inputs(manifest, batch),
+        *(TensorSpec(name, "float32", (batch, *rest)) for name, rest in results_of(manifest, detector=detector)),
     )
     found = {tensor.name: tensor for tensor in (*inputs, *outputs)}
     faults = [
@@ -252,6 +339,18 @@ def check_contract(path: Path, manifest: Manifest, inputs: Sequence[TensorSpec],
             f"{path}: its tensors are not those of its manifest: {'; '.join(faults)}",
             cure="Export the model again with amfac-export.",
         )
+
+
+def _wanted_inputs(manifest: Manifest, batch: int | str) -> tuple[TensorSpec, ...]:
+    if isinstance(manifest.model, DetectorFacts):
+        return (TensorSpec(IMAGES_INPUT, "uint8", (batch, manifest.model.height, manifest.model.width, 3)),)
+    if manifest.input_kind == "crops":
+        crop = manifest.recipe.crop
+        return (TensorSpec("crops", "uint8", (batch, crop.height, crop.width, 3)),)
+    return (
+        TensorSpec("frame", "uint8", ("frame_height", "frame_width", 3)),
+        TensorSpec("affines", "float32", (batch, 2, 3)),
+    )
 
 
 def _agrees(found: TensorSpec | None, wanted: TensorSpec) -> bool:

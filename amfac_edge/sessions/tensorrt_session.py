@@ -16,7 +16,6 @@ import numpy as np
 
 from amfac_edge.artefact import examine, manifest_path
 from amfac_edge.errors import InputError, MachineError, ModelFileError
-from amfac_edge.keypoints import skeleton
 from amfac_edge.sessions.ahead import Ahead, Ticket
 from amfac_edge.sessions.cuda import CudaDevice, open_device
 from amfac_edge.sessions.gpu_arrays import GpuArray, OnGpu, gpu_array, on_gpu
@@ -29,7 +28,10 @@ from amfac_edge.sessions.session import (
     check_contract,
     check_crops,
     check_frame,
+    check_images,
     check_input_kind,
+    facts_of,
+    results_of,
 )
 from amfac_edge.sessions.tensorrt_engine import LoadedEngine
 from amfac_edge.sessions.tensorrt_runner import EngineRunner
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from amfac_edge.artefact import Manifest
+    from amfac_edge.artefact import DetectorFacts, Manifest
     from amfac_edge.sessions.tensorrt_engine import Shapes
 
 __all__ = ["TensorRtSession"]
@@ -52,7 +54,9 @@ _WARMED_UP = 8
 
 
 class TensorRtSession:
-    """A `PoseSession` and `FrameSession` over a plan. Calls of several threads run one after the other.
+    """A `PoseSession` and `FrameSession`, or a `DetectorSession`, over a plan.
+
+    Calls of several threads run one after the other.
 
     Args:
         path: of the plan, its manifest beside it.
@@ -61,6 +65,7 @@ class TensorRtSession:
         wait: "block" lets the core do other work while the GPU computes; "spin" keeps it busy, which saves some
             microseconds.
         host_code: run a version-compatible plan's own code on the CPU. Only for plans whose maker you trust.
+        detector: whether a person detector is wanted, rather than a pose network.
 
     Raises:
         ModelFileError: the plan or its manifest can't be used.
@@ -76,6 +81,7 @@ class TensorRtSession:
         context: Any = None,  # noqa: ANN401 - pycuda's own
         wait: str = "block",
         host_code: bool = False,
+        detector: bool = False,
     ) -> None:
         if wait not in WAITS:
             raise InputError(f'wait="{wait}" is no way to wait', cure='Give "block" or "spin".')
@@ -89,7 +95,7 @@ class TensorRtSession:
                 cure="Copy the plan and its .json, both from the same place.",
             )
         self.manifest: Manifest = examined.manifest
-        self._joints = len(skeleton(self.manifest.recipe.skeleton).joints)
+        self._results = results_of(self.manifest, detector=detector)
         capabilities = examined.header.compute_capabilities or (
             self.manifest.plan.compute_capabilities if self.manifest.plan else ()
         )
@@ -100,7 +106,7 @@ class TensorRtSession:
                 resources.callback(self._stream.close)
                 self._engine = LoadedEngine(path, examined, self.manifest, self._device, host_code=host_code)
                 resources.callback(self._engine.close)
-                check_contract(path, self.manifest, self._engine.inputs, self._engine.outputs)
+                check_contract(path, self.manifest, self._engine.inputs, self._engine.outputs, detector=detector)
                 self._check_profile()
                 largest = self.manifest.batch.maximum
                 self._runner = EngineRunner(self._engine, self._device, self._stream, largest, resources)
@@ -129,6 +135,17 @@ class TensorRtSession:
             notes=(*self._device.notes, *self._engine.notes, *self._runner.notes),
         )
 
+    @property
+    def facts(self) -> DetectorFacts:
+        """See `DetectorSession.facts`."""
+        return facts_of(self.manifest)
+
+    def run_images(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See `DetectorSession.run_images`."""
+        check_images(images, self.facts)
+        with self._usable():
+            return self._in_batches(images, self._pictures_in)
+
     def run(self, crops: NDArray[np.uint8] | OnGpu) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `PoseSession.run`.
 
@@ -143,7 +160,7 @@ class TensorRtSession:
             check_crops(cast("NDArray[np.uint8]", crops), crop.height, crop.width)
         check_input_kind(self._path, self.manifest, "crops")
         with self._usable():
-            return self._in_batches(people, self._crops_in)
+            return self._in_batches(people, self._pictures_in)
 
     def run_frame(
         self, frame_bgr: NDArray[np.uint8] | OnGpu, affines: NDArray[np.float32]
@@ -249,26 +266,26 @@ class TensorRtSession:
         """Run `people` (N, ...) in batches that the plan takes.
 
         Args:
-            people: crops or affines.
+            people: crops, affines or pictures.
             hand_in: takes a part of them and how many the plan is to see; gives the shapes of the inputs.
 
         Returns:
-            Keypoints (N, K, 2) and scores (N, K).
+            Keypoints (N, K, 2) and scores (N, K); of a detector boxes (N, A, 4) and scores (N, A).
         """
         batch, runner = self.manifest.batch, self._runner
-        keypoints = np.empty((len(people), self._joints, 2), np.float32)
-        scores = np.empty((len(people), self._joints), np.float32)
+        places, scores = (np.empty((len(people), *rest), np.float32) for _, rest in self._results)
         for start in range(0, len(people), batch.maximum):
             part = people[start : start + batch.maximum]
             rows, end = max(len(part), batch.minimum), start + len(part)
             runner.run(self._shapes(hand_in(part, rows)))
-            keypoints[start:end] = runner.read("keypoints", (rows, self._joints, 2))[: len(part)]
-            scores[start:end] = runner.read("scores", (rows, self._joints))[: len(part)]
-        return keypoints, scores
+            for values, (name, rest) in zip((places, scores), self._results, strict=True):
+                values[start:end] = runner.read(name, (rows, *rest))[: len(part)]
+        return places, scores
 
-    def _crops_in(self, part: NDArray[np.uint8] | GpuArray, rows: int) -> dict[str, tuple[int, ...]]:
-        self._runner.write("crops", part, rows)
-        return {"crops": (rows, *part.shape[1:])}
+    def _pictures_in(self, part: NDArray[np.uint8] | GpuArray, rows: int) -> dict[str, tuple[int, ...]]:
+        name = self.manifest.input_kind
+        self._runner.write(name, part, rows)
+        return {name: (rows, *part.shape[1:])}
 
     def _shapes(self, by_name: dict[str, tuple[int, ...]]) -> Shapes:
         return tuple(by_name[tensor.name] for tensor in self._engine.inputs)
@@ -277,13 +294,14 @@ class TensorRtSession:
         """The shapes to be made ready: the batch sizes, frames of the size that the profile is tuned for."""
         batch, limits = self.manifest.batch, self._engine.limits
         sizes = range(batch.minimum, batch.maximum + 1)[:_WARMED_UP]
-        if self.manifest.input_kind == "crops":
-            return [self._shapes({"crops": (size, *limits["crops"][1][1:])}) for size in sizes]
+        kind = self.manifest.input_kind
+        if kind != "frame":
+            return [self._shapes({kind: (size, *limits[kind][1][1:])}) for size in sizes]
         return [self._shapes({"frame": limits["frame"][1], "affines": (batch.minimum, 2, 3)})]
 
     def _check_profile(self) -> None:
         """Check that the plan's own profile takes the batches that the manifest promises."""
-        name = "crops" if self.manifest.input_kind == "crops" else "affines"
+        name = "affines" if self.manifest.input_kind == "frame" else self.manifest.input_kind
         smallest, _, largest = (shape[0] for shape in self._engine.limits[name])
         batch = self.manifest.batch
         if smallest > batch.minimum or largest < batch.maximum:
