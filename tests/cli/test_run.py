@@ -201,7 +201,7 @@ def test_joints_below_the_lowest_score_are_not_drawn(
         (["--source", "none.jpg"], "none.jpg: the source does not exist"),
         (["--engine", "none.onnx"], "none.onnx: no such file"),
         (["--engine", "000000000139.png"], "000000000139.png: "),
-        (["--detector", "x.onnx"], "--detector is no option"),
+        (["--detector", "x.onnx"], "x.onnx: no such file"),
     ],
 )
 @pytest.mark.usefixtures("picture")
