@@ -94,13 +94,15 @@ def test_it_runs_on_the_cpu(source: Source, tmp_path: Path, small: Path) -> None
 
 
 @pytest.mark.skipif(not has_builder(RTX), reason="TensorRT-RTX is not installed: make rtx")
-def test_tensorrt_rtx_takes_the_graph(source: Source, tmp_path: Path, small: Path) -> None:
-    made = export(source, tmp_path, "rtx-4090", small)
+@pytest.mark.parametrize("kind", ["crops", "frame"])
+def test_tensorrt_rtx_takes_the_graph(source: Source, tmp_path: Path, small: Path, kind: str) -> None:
+    made = export(source, tmp_path, "rtx-4090", small, input_kind=kind)
     cards = [load_target("rtx-3060"), load_target("rtx-4090")]
     engine = build_engine(made.path, cards[1], Order(cards=cards, beside=made.beside))
     assert engine.plan is not None
-    assert engine.plan.path.name == "tiny.rtx-3060+rtx-4090.int8.rtx.plan"
+    assert engine.plan.path.name == f"tiny.rtx-3060+rtx-4090.int8{'.frame' if kind == 'frame' else ''}.rtx.plan"
     plan = engine.plan.manifest
+    assert plan.input_kind == kind
     assert plan.plan is not None
     assert plan.plan.compute_capabilities == ("8.6", "8.9")
     assert plan.digests["calibration"] == made.manifest.digests["calibration"]
