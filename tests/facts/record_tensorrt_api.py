@@ -1,4 +1,6 @@
-"""Records the names of TensorRT's Python bindings, from the wheels themselves, into tensorrt_api.json beside this file.
+"""Records what TensorRT's Python bindings have, from the wheels themselves, into tensorrt_api.json beside this file.
+
+Of every class the names; of those that run plans the signatures too, as their docstrings give them.
 
     pip download --no-deps --dest WHEELS tensorrt-bindings==8.6.1
     pip download --no-deps --dest WHEELS tensorrt-cu12-bindings==10.3.0        (and the other versions)
@@ -23,11 +25,11 @@ from pathlib import Path
 RECORD = Path(__file__).with_name("tensorrt_api.json")
 # What the system has anyway.
 SYSTEM = re.compile(r"lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+)\.so|ld-linux")
-# Prints the public names of a module: what a class, an enumeration or the module itself has.
+# Prints the public names of a module: what a class, an enumeration or the module itself has; and signatures.
 LISTING = """
-import importlib, json, sys
+import importlib, json, re, sys
 module = importlib.import_module(sys.argv[1])
-names = {}
+names, signatures = {}, {}
 for name, value in vars(module).items():
     if name.startswith("_"):
         continue
@@ -35,7 +37,19 @@ for name, value in vars(module).items():
     if isinstance(value, type):
         inside = sorted(member for member in dir(value) if not member.startswith("_"))
     names[name] = inside
-json.dump({"version": module.__version__, "names": names}, sys.stdout)
+for name in ("Runtime", "ICudaEngine", "IExecutionContext", "IRuntimeConfig", "IRuntimeCache"):
+    for member in names.get(name, ()):
+        text = getattr(getattr(module, name), member).__doc__ or ""
+        found = re.findall(r"^(?:[0-9]+[.] )?" + member + r"[(]self: [^,)]*(?:, )?(.*)[)] -> (.*)$", text, re.MULTILINE)
+        if found:
+            # As of any of them: modules have another name in each wheel, and integers are written in two ways.
+            bare = [
+                re.sub(r"\\b(?:[a-z_0-9]+(?:[.]|::))+(?=[A-Z])", "", f"({given}) -> {gives}") for given, gives in found
+            ]
+            signatures[f"{name}.{member}"] = [
+                one.replace("SupportsInt", "int").replace("List[", "list[") for one in bare
+            ]
+json.dump({"version": module.__version__, "names": names, "signatures": signatures}, sys.stdout)
 """
 
 
@@ -49,8 +63,8 @@ def main() -> None:
     sys.stdout.write(f"{RECORD}: {', '.join(recorded)}\n")
 
 
-def recorded_wheel(wheel: Path) -> tuple[str, dict[str, list[str]]]:
-    """The version of a wheel, with "rtx-" before that of TensorRT-RTX, and its names with their members."""
+def recorded_wheel(wheel: Path) -> tuple[str, dict[str, dict[str, list[str]]]]:
+    """The version of a wheel, with "rtx-" before that of TensorRT-RTX; its names with their members, and signatures."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         with zipfile.ZipFile(wheel) as archive:
@@ -66,7 +80,7 @@ def recorded_wheel(wheel: Path) -> tuple[str, dict[str, list[str]]]:
         )
     listing = json.loads(answer.stdout)
     prefix = "rtx-" if "rtx" in wheel.name else ""
-    return prefix + listing["version"], listing["names"]
+    return prefix + listing["version"], {"names": listing["names"], "signatures": listing["signatures"]}
 
 
 def release(version: str) -> tuple[int, list[int]]:
@@ -104,21 +118,33 @@ def output(*command: str | Path) -> str:
     return subprocess.run(command, capture_output=True, check=True, text=True).stdout
 
 
-def merged(recorded: dict[str, dict[str, list[str]]]) -> dict[str, object]:
-    """Names by class ("" for the module itself) and by the versions that have them, "all" for every one."""
+def merged(recorded: dict[str, dict[str, dict[str, list[str]]]]) -> dict[str, object]:
+    """Names by class ("" for the module itself), signatures by method, and both by the versions that have them."""
+    names = {version: {"": sorted(one["names"]), **one["names"]} for version, one in recorded.items()}
+    owned = grouped(names, len(recorded))
+    signatures = grouped({version: one["signatures"] for version, one in recorded.items()}, len(recorded))
+    return {
+        "versions": list(recorded),
+        "names": {
+            owner: {key: " ".join(members) for key, members in groups.items()} for owner, groups in owned.items()
+        },
+        "signatures": signatures,
+    }
+
+
+def grouped(recorded: dict[str, dict[str, list[str]]], count: int) -> dict[str, dict[str, list[str]]]:
+    """What each owner has, by the versions that have it, "all" for every one of `count`."""
     owners: dict[str, dict[str, list[str]]] = {}
-    for version, names in recorded.items():
-        for owner, members in {"": sorted(names), **names}.items():
+    for version, had in recorded.items():
+        for owner, members in had.items():
             for member in members:
                 owners.setdefault(owner, {}).setdefault(member, []).append(version)
-    grouped: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for owner, members_of in sorted(owners.items()):
-        groups: dict[str, list[str]] = {}
+        groups = found.setdefault(owner, {})
         for member, versions in sorted(members_of.items()):
-            key = "all" if len(versions) == len(recorded) else " ".join(versions)
-            groups.setdefault(key, []).append(member)
-        grouped[owner] = {key: " ".join(members) for key, members in groups.items()}
-    return {"versions": list(recorded), "names": grouped}
+            groups.setdefault("all" if len(versions) == count else " ".join(versions), []).append(member)
+    return found
 
 
 if __name__ == "__main__":

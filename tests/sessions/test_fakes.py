@@ -112,6 +112,69 @@ def _members(owner: str, version: str) -> set[str]:
     }
 
 
+# What the stand-in says that its methods give, by the name that TensorRT's docstrings have for it.
+GIVEN = {
+    "Dims": {"tuple[int, ...]"},
+    "list[Dims]": {"list[tuple[int, ...]]"},
+    "IHostMemory": {"bytes"},
+    "ICudaEngine": {"_Engine | None"},
+    "IExecutionContext": {"Any"},
+    "IRuntimeCache": {"_RuntimeCache | None"},
+}
+CLASSES = ("Runtime", "ICudaEngine", "IExecutionContext", "IRuntimeConfig", "IRuntimeCache")
+
+
+def _overloads(method: str, version: str) -> list[tuple[list[str], str]]:
+    """Arguments and result of each form of a method, as the docstrings of that version have them."""
+    groups = RECORD["signatures"].get(method, {})
+    texts = [
+        one for versions, ones in groups.items() if versions == "all" or version in versions.split() for one in ones
+    ]
+    found = []
+    for text in texts:
+        arguments, _, gives = text[1:].rpartition(") -> ")
+        found.append((re.findall(r"(?:^|, )(\w+): ", arguments), gives))
+    return found
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "10.3.0", "10.16.1.11", "11.4.0.106", "rtx-1.7.1.116"])
+def test_methods_take_and_give_what_tensorrts_docstrings_say(version: str) -> None:
+    runtime = fake_tensorrt_runtime.bindings(FakeGpu(), version.removeprefix("rtx-"), rtx=version.startswith("rtx-"))
+    ours = ("Runtime", "_Engine", "_Context", "_RuntimeConfig", "_RuntimeCache")
+    seen = 0
+    for owner, name in zip(CLASSES, ours, strict=True):
+        kind = runtime.Runtime if name == "Runtime" else getattr(fake_tensorrt_runtime, name)
+        for member, function in vars(kind).items():
+            overloads = _overloads(f"{owner}.{member}", version)
+            if not inspect.isfunction(function) or not overloads:
+                continue
+            seen += 1
+            arguments = list(inspect.signature(function).parameters)[1:]
+            fitting = [gives for names, gives in overloads if len(names) == len(arguments)]
+            assert fitting, (member, arguments, overloads)
+            result = str(inspect.signature(function).return_annotation)
+            assert any(result in GIVEN.get(gives, {gives}) for gives in fitting), (member, result, fitting)
+            # Names are free where ours stands for several forms; else a caller may use them.
+            if len(overloads) == 1 or member == "set_input_shape":
+                assert arguments in [names for names, _ in overloads], (member, arguments, overloads)
+    assert seen >= (16 if version.startswith("rtx-") else 12)
+
+
+def test_the_real_docstrings_say_what_the_stand_in_enforces() -> None:
+    real = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: make rtx")
+    said = {
+        "Runtime.deserialize_cuda_engine": "None if it could not be deserialized",
+        "IExecutionContext.set_device_memory": "256-byte aligned device memory",
+        "IExecutionContext.infer_shapes": "an empty list on success",
+        "IExecutionContext.execute_async_v3": "output tensors require stream synchronization",
+        "IRuntimeCache.deserialize": "A current CUDA context must be present",
+    }
+    for method, words in said.items():
+        owner, _, member = method.partition(".")
+        assert words in " ".join(getattr(getattr(real, owner), member).__doc__.split()), method
+    assert "fallback kernel till compilation is complete" in real.DynamicShapesKernelSpecializationStrategy.__doc__
+
+
 @pytest.mark.parametrize(
     "enum", ["DataType", "TensorIOMode", "ExecutionContextAllocationStrategy", "CudaGraphStrategy"]
 )
