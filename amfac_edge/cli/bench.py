@@ -22,6 +22,7 @@ from amfac_edge.performance.measuring import (
     with_others,
 )
 from amfac_edge.performance.samples import FEWEST_SAMPLES
+from amfac_edge.sessions import UNKNOWN
 
 if TYPE_CHECKING:
     import argparse
@@ -132,7 +133,8 @@ def _run(arguments: argparse.Namespace) -> int:
             spinning=not arguments.no_spin,
             limits=limits,
             crops=arguments.crops,
-            gpu=gpu_options(arguments),
+            # A plan that was copied without its manifest is measured all the same.
+            gpu={**gpu_options(arguments), "by_name": True},
         )
         results.append(_as_json(measured))
         if not arguments.json:
@@ -219,6 +221,8 @@ def _print(measured: Measurement) -> None:
         f"{'spinning' if conditions.spinning else 'sleeping'}; frame {conditions.frame}, {conditions.people} "
         f"{'person' if conditions.people == 1 else 'people'}"
     )
+    if conditions.precision == UNKNOWN:
+        print("no manifest lies beside it: what it is was read from its engine's name")
     _print_busy(measured.busy)
     heads = " ".join(f"{head:>8}" for head in ("min", "mean", "median", "p90", "p99", "max"))
     print(f"{'ms':8} {'n':>6} {heads} {'cv %':>6} {'fps':>7}")

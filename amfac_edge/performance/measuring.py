@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from amfac_edge.sessions import GpuOptions, PoseSession
+    from amfac_edge.sessions import PoseGpuOptions, PoseSession
 
 __all__ = [
     "BOUNDARIES",
@@ -94,7 +94,7 @@ def measure_artefact(
     spinning: bool = True,
     limits: Limits = Limits(),
     crops: str = "cpu",
-    gpu: GpuOptions | None = None,
+    gpu: PoseGpuOptions | None = None,
 ) -> Measurement:
     """Measure an artefact on this machine.
 

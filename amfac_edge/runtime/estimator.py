@@ -73,6 +73,7 @@ class PoseEstimator:
         context: of a plan: a context of pycuda's to run in.
         wait: of a plan: "block" or "spin".
         host_code: of a plan: its maker is trusted to run code on the CPU.
+        by_name: of a plan without its manifest: its engine's name tells the recipe.
         crops: of a plan of crops: "cpu", or "gpu" to let the GPU cut them, as it always does out of a frame there.
 
     Raises:
@@ -91,6 +92,7 @@ class PoseEstimator:
         context: Any = None,  # noqa: ANN401 - pycuda's own
         wait: str = "block",
         host_code: bool = False,
+        by_name: bool = False,
         crops: str = "cpu",
     ) -> None:
         cuts_on_gpu = _on_gpu(crops)
@@ -104,6 +106,7 @@ class PoseEstimator:
                 context=context,
                 wait=wait,
                 host_code=host_code,
+                by_name=by_name,
             ),
             cuts_on_gpu=cuts_on_gpu,
         )

@@ -11,7 +11,7 @@ from amfac_edge.errors import InputError, ModelFileError
 if TYPE_CHECKING:
     from amfac_edge.sessions.session import DetectorSession, PoseSession
 
-__all__ = ["PROVIDERS", "WAITS", "GpuOptions", "open_detector_session", "open_session"]
+__all__ = ["PROVIDERS", "WAITS", "GpuOptions", "PoseGpuOptions", "open_detector_session", "open_session"]
 
 PROVIDERS = ("cpu", "cuda")
 WAITS = ("block", "spin")
@@ -27,7 +27,13 @@ class GpuOptions(TypedDict, total=False):
     host_code: bool
 
 
-def open_session(
+class PoseGpuOptions(GpuOptions, total=False):
+    """The same, with what is of pose networks alone."""
+
+    by_name: bool
+
+
+def open_session(  # noqa: PLR0913 - all but one are of one kind of file
     path: str | Path,
     *,
     threads: int | None = None,
@@ -37,6 +43,7 @@ def open_session(
     context: Any = None,  # noqa: ANN401 - pycuda's own
     wait: str = "block",
     host_code: bool = False,
+    by_name: bool = False,
 ) -> PoseSession:
     """Load an artefact of amfac-export; the file says which engine it is for.
 
@@ -52,6 +59,8 @@ def open_session(
         wait: of a plan: "block", or "spin", which keeps a core busy while the GPU computes and saves microseconds.
         host_code: of a plan: run the code for the CPU that a version-compatible plan brings. Only for plans whose maker
             you trust.
+        by_name: of a plan that has lost its manifest: its engine's name tells the recipe. Its precision and target are
+            "unknown" then; enough to measure it.
 
     Raises:
         ModelFileError: no file, an empty or damaged one, one that is not an artefact, or one that differs from its
@@ -62,7 +71,7 @@ def open_session(
     return _opened(
         Path(path),
         {"threads": threads, "spinning": spinning, "provider": provider},
-        {"cuda": cuda, "context": context, "wait": wait, "host_code": host_code},
+        {"cuda": cuda, "context": context, "wait": wait, "host_code": host_code, "by_name": by_name},
         detector=False,
     )
 

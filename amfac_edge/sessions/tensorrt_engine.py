@@ -7,6 +7,7 @@ activations, since one stream runs one after the other; TensorRT-RTX captures gr
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import RTX, TensorSpec
@@ -29,6 +30,8 @@ Shapes = tuple[tuple[int, ...], ...]
 """One shape for each input, in the order of `LoadedEngine.inputs`."""
 
 _TYPES = {"float": "float32", "half": "float16"}
+# The axes of a frame, where no manifest names them.
+_FRAME: Mapping[str, tuple[int | str, ...]] = MappingProxyType({"frame": ("frame_height", "frame_width", 3)})
 _REEXPORT = "Export the model again with amfac-export."
 
 
@@ -38,13 +41,14 @@ class LoadedEngine:
     Args:
         path: of the plan, for messages.
         examined: the plan; nothing but its `content` is loaded.
-        manifest: its own.
+        manifest: its own; None where it was lost.
         device: whose context is current.
         host_code: the plan may bring code for the CPU.
 
     Attributes:
         inputs: as the manifest would write them.
         outputs: likewise.
+        name: that the engine was given when it was built.
         limits: smallest, tuned-for and largest shape of each input.
         library: that runs it, and its version.
         notes: what the library remarked that is worth knowing.
@@ -55,7 +59,7 @@ class LoadedEngine:
     """
 
     def __init__(
-        self, path: Path, examined: Examined, manifest: Manifest, device: CudaDevice, *, host_code: bool
+        self, path: Path, examined: Examined, manifest: Manifest | None, device: CudaDevice, *, host_code: bool
     ) -> None:
         flavour, content = examined.header.flavour, examined.content
         assert flavour is not None  # the verdict refuses what is no plan
@@ -64,13 +68,14 @@ class LoadedEngine:
         self._log: list[str] = []
         self.trt: Any = load_library(flavour, use="running a plan", lean=True)
         self.library = f"{self.trt.__name__} {self.trt.__version__}"
-        if self.trt.__name__ == LEAN and not (manifest.plan and manifest.plan.host_code):
+        if self.trt.__name__ == LEAN and not (manifest and manifest.plan and manifest.plan.host_code):
             raise ModelFileError(
                 f"{path}: TensorRT's lean runtime, all that is here, runs version-compatible plans, which this isn't",
                 cure="Build it with --version-compatible, or install TensorRT itself.",
             )
         self._runtime: Any = None
         self._engine: Any = self._deserialised(content, host_code=host_code)
+        self.name = str(self._engine.name)
         self.notes = notes_from_log(self._log)
         self._log.clear()
         self._memory: Buffer | None = None
@@ -146,11 +151,11 @@ class LoadedEngine:
     def _tensors(
         self,
         engine: Any,  # noqa: ANN401 - TensorRT's own
-        manifest: Manifest,
+        manifest: Manifest | None,
     ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         """Inputs and outputs as the manifest would write them; axes without a size have its names for them."""
         trt = self.trt
-        known = {tensor.name: tensor.shape for tensor in (*manifest.inputs, *manifest.outputs)}
+        known = {tensor.name: tensor.shape for tensor in (*manifest.inputs, *manifest.outputs)} if manifest else _FRAME
         sides: tuple[list[TensorSpec], list[TensorSpec]] = ([], [])
         for index in range(engine.num_io_tensors):
             name = engine.get_tensor_name(index)

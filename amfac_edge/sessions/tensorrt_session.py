@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from amfac_edge.artefact import examine, manifest_path
+from amfac_edge.artefact import examine
 from amfac_edge.errors import InputError, MachineError, ModelFileError
 from amfac_edge.sessions.ahead import Ahead, Ticket
 from amfac_edge.sessions.cuda import CudaDevice, open_device
 from amfac_edge.sessions.gpu_arrays import GpuArray, OnGpu, gpu_array, on_gpu
 from amfac_edge.sessions.gpu_crops import GpuCrops
 from amfac_edge.sessions.host import this_host
+from amfac_edge.sessions.lost_manifest import manifest_of_engine, no_manifest
 from amfac_edge.sessions.opening import WAITS
 from amfac_edge.sessions.session import (
     SessionSettings,
@@ -65,6 +66,7 @@ class TensorRtSession:
         wait: "block" lets the core do other work while the GPU computes; "spin" keeps it busy, which saves some
             microseconds.
         host_code: run a version-compatible plan's own code on the CPU. Only for plans whose maker you trust.
+        by_name: what a plan is that has lost its manifest, its engine's name tells.
         detector: whether a person detector is wanted, rather than a pose network.
 
     Raises:
@@ -81,6 +83,7 @@ class TensorRtSession:
         context: Any = None,  # noqa: ANN401 - pycuda's own
         wait: str = "block",
         host_code: bool = False,
+        by_name: bool = False,
         detector: bool = False,
     ) -> None:
         if wait not in WAITS:
@@ -89,23 +92,25 @@ class TensorRtSession:
         self._closed = True
         examined = examine(path, dataclasses.replace(this_host(), host_code_allowed=host_code))
         examined.verdict.require(path)
-        if examined.manifest is None:
-            raise ModelFileError(
-                f"{path}: no {manifest_path(path).name} beside it, which says what the plan computes",
-                cure="Copy the plan and its .json, both from the same place.",
-            )
-        self.manifest: Manifest = examined.manifest
-        self._results = results_of(self.manifest, detector=detector)
+        known = examined.manifest
+        if known is None and not by_name:
+            raise no_manifest(path)
+        if known is not None:
+            results_of(known, detector=detector)  # what is of the other kind isn't loaded
         capabilities = examined.header.compute_capabilities or (
-            self.manifest.plan.compute_capabilities if self.manifest.plan else ()
+            known.plan.compute_capabilities if known and known.plan else ()
         )
         self._device: CudaDevice = open_device(cuda, context=context, capabilities=capabilities)
         try:
             with self._device.current(), contextlib.ExitStack() as resources:
                 self._stream = self._device.stream(spinning=wait == "spin")
                 resources.callback(self._stream.close)
-                self._engine = LoadedEngine(path, examined, self.manifest, self._device, host_code=host_code)
+                self._engine = LoadedEngine(path, examined, known, self._device, host_code=host_code)
                 resources.callback(self._engine.close)
+                self.manifest: Manifest = known or manifest_of_engine(
+                    path, self._engine.name, self._engine.inputs, self._engine.outputs, self._engine.limits
+                )
+                self._results = results_of(self.manifest, detector=detector)
                 check_contract(path, self.manifest, self._engine.inputs, self._engine.outputs, detector=detector)
                 self._check_profile()
                 largest = self.manifest.batch.maximum

@@ -93,6 +93,7 @@ class Board:
         profile: dict[str, Any] | None = None,
         scratch: int = 4096,
         shared: bool = True,
+        name: str = "",
         **facts: object,
     ) -> Path:
         """The plan of an ONNX artefact, its manifest beside it."""
@@ -100,7 +101,7 @@ class Board:
         if profile is None:
             profile = _profile(described)
         body = fake_runtime.plan_body(
-            onnx_path.read_bytes(), version=version, profile=profile, scratch=scratch, shared=shared
+            onnx_path.read_bytes(), version=version, profile=profile, scratch=scratch, shared=shared, name=name
         )
         content = self.made_plans.rtx_plan(body=body) if rtx else self.made_plans.plan(body=body)
         path = self.folder / (onnx_path.stem + (".rtx.plan" if rtx else ".plan"))

@@ -46,7 +46,13 @@ _NUMPY: dict[DataType, np.dtype[Any]] = {DataType.UINT8: np.dtype(np.uint8), Dat
 
 
 def plan_body(
-    model: bytes, *, version: str, profile: Mapping[str, Any], scratch: int = _SCRATCH, shared: bool = True
+    model: bytes,
+    *,
+    version: str,
+    profile: Mapping[str, Any],
+    scratch: int = _SCRATCH,
+    shared: bool = True,
+    name: str = "",
 ) -> bytes:
     """What stands behind a plan's head: the ONNX and what the fake knows of it.
 
@@ -56,8 +62,11 @@ def plan_body(
         profile: smallest, tuned-for and largest shape of each dynamic input.
         scratch: bytes that a context needs.
         shared: built with PROFILE_SHARING_0806, without which 8.6 lets one context use the profile.
+        name: of the engine.
     """
-    facts = json.dumps({"version": version, "profile": profile, "scratch": scratch, "shared": shared}).encode()
+    facts = json.dumps(
+        {"version": version, "profile": profile, "scratch": scratch, "shared": shared, "name": name}
+    ).encode()
     return _BODY + struct.pack("<I", len(facts)) + facts + model
 
 
@@ -104,6 +113,7 @@ class _Engine:
         self._inputs = {one.name: one for one in self._network.get_inputs()}
         self._tensors = {**self._inputs, **{one.name: one for one in self._network.get_outputs()}}
         self._profile, self._scratch = facts["profile"], facts["scratch"]
+        self.name = facts.get("name", "")
         self._serves_one = library.old and not facts["shared"] and bool(self._profile)
         self._contexts: WeakSet[_Context] = WeakSet()
         self.num_io_tensors = len(self._tensors)
