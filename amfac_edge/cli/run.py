@@ -12,6 +12,7 @@ from amfac_edge.cameras import open_source
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
 from amfac_edge.cli.first_run import engine_to_run
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
+from amfac_edge.cli.run_archive import add_archive_options, archive_outputs, is_archive_run, run_archive
 from amfac_edge.cli.run_people import add_people_options, check_people_options, detector_remark, people_of
 from amfac_edge.errors import InputError
 from amfac_edge.files import refuse_overwriting, writable_folder
@@ -34,6 +35,7 @@ _EXAMPLES = """examples:
   amfac-run --engine model.onnx --source pictures/ --boxes detections.json --results poses.json --save drawn/
   amfac-run --engine model.onnx --source film.mp4 --detector rtmdet.onnx --save poses.mp4
   amfac-run --engine model.onnx --source film.mp4 --json | jq .people
+  amfac-run --engine model.onnx --source archive/ --shard 0/16 --lines poses-00.jsonl --resume
 
 an .onnx on the board or card that it was exported for, with TensorRT: the first run builds its plan and keeps it.
 boxes: a COCO results list (bbox as x, y, width, height; image_id, file_name or frame) or a COCO data set.
@@ -63,20 +65,17 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="of an .onnx (default: this machine's cores)")
     add_gpu_options(parser)
+    add_archive_options(parser)
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
     _check(arguments)
+    if is_archive_run(arguments):
+        return run_archive(arguments, lambda: _estimator(arguments))
     source = open_source(arguments.source)
     tally = Tally()
-    # Threads and providers are ONNX Runtime's: who names one wants that.
-    if arguments.provider is None and arguments.threads is None:
-        arguments.engine = engine_to_run(arguments.engine)
-    with (
-        PoseEstimator(arguments.engine, threads=arguments.threads, **gpu_options(arguments)) as estimator,
-        contextlib.ExitStack() as with_detector,
-    ):
+    with _estimator(arguments) as estimator, contextlib.ExitStack() as with_detector:
         boxes, follower = people_of(arguments, source, estimator, with_detector)
         files = _files(arguments, source, estimator)
         try:
@@ -105,6 +104,13 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _estimator(arguments: argparse.Namespace) -> PoseEstimator:
+    # Threads and providers are ONNX Runtime's: who names one wants that.
+    if arguments.provider is None and arguments.threads is None:
+        arguments.engine = engine_to_run(arguments.engine)
+    return PoseEstimator(arguments.engine, threads=arguments.threads, **gpu_options(arguments))
+
+
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what can be refused before anything is loaded."""
     if not 0 <= arguments.min_score <= 1:
@@ -113,6 +119,7 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     check_people_options(arguments)
     outputs = [output for output in (arguments.save, arguments.results) if output is not None]
+    outputs += archive_outputs(arguments)
     inputs = (arguments.engine, arguments.source, arguments.boxes or arguments.detector or arguments.engine)
     refuse_overwriting(outputs, map(Path, inputs))
     if arguments.results:

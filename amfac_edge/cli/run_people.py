@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     import contextlib
 
-    from amfac_edge.cameras import FrameSource
+    from amfac_edge.cameras import ArchiveFile, FrameSource
     from amfac_edge.live import BoxSource, Tally
     from amfac_edge.runtime import PoseEstimator
 
@@ -67,13 +67,16 @@ def check_people_options(arguments: argparse.Namespace) -> None:
 
 
 def people_of(
-    arguments: argparse.Namespace, source: FrameSource, estimator: PoseEstimator, until_done: contextlib.ExitStack
+    arguments: argparse.Namespace,
+    source: FrameSource | ArchiveFile,
+    estimator: PoseEstimator,
+    until_done: contextlib.ExitStack,
 ) -> tuple[BoxSource, PeopleFollower | None]:
     """Who says who is in a frame, and who follows them.
 
     Args:
         arguments: the command's.
-        source: of the frames.
+        source: of the frames, or the file that they come from.
         estimator: of the poses.
         until_done: closes the detector.
 

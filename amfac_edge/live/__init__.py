@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from amfac_edge.cameras.boxes import BoxSource, FullFrame
 from amfac_edge.cameras.boxfile import BoxFile
+from amfac_edge.live.archive import Position, posed_archive, position_after
 from amfac_edge.live.detected import DetectedPeople
+from amfac_edge.live.journal import LineJournal, is_complete
 from amfac_edge.live.loop import PosedFrame, Tally, posed_frames
 from amfac_edge.live.overlay import Overlay
 from amfac_edge.live.results import CocoResults, PoseLines, pose_line
@@ -15,10 +17,15 @@ __all__ = [
     "CocoResults",
     "DetectedPeople",
     "FullFrame",
+    "LineJournal",
     "Overlay",
     "PoseLines",
     "PosedFrame",
+    "Position",
     "Tally",
+    "is_complete",
     "pose_line",
+    "posed_archive",
     "posed_frames",
+    "position_after",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from amfac_edge.files import write_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import TextIO
@@ -92,6 +93,15 @@ class CocoResults:
 
     def add(self, posed: PosedFrame) -> None:
         """Collect the people of a frame."""
+        self._entries += self.entries_of(posed)
+
+    def restore(self, entries: Sequence[str]) -> None:
+        """Collect what `entries_of` gave to an earlier run."""
+        self._entries += entries
+
+    def entries_of(self, posed: PosedFrame) -> list[str]:
+        """The people of a frame as entries of the list, each in JSON."""
+        entries: list[str] = []
         named = {"image_id": self._image_id(posed)} | ({} if self._video else {"file_name": posed.frame.name})
         for person, (x1, y1, x2, y2) in enumerate(posed.poses.boxes.tolist()):
             entry = named | {
@@ -100,7 +110,8 @@ class CocoResults:
                 "keypoints": [number for joint in _joints(posed, person) for number in joint],
                 "score": round(float(posed.person_scores[person]), _SCORE_DIGITS),
             }
-            self._entries.append(json.dumps(entry, allow_nan=False))
+            entries.append(json.dumps(entry, allow_nan=False))
+        return entries
 
     @property
     def count(self) -> int:
