@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from amfac_edge.cli.run import main
+from amfac_edge.live import pose_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import ModuleType
 
     from amfac_edge.live import PosedFrame
@@ -116,7 +116,7 @@ def test_results_and_drawings_go_on_too(
     for stop in range(5):
         folder = whole / str(stop)
         outputs = ("--lines", folder / "lines", "--results", folder / "results.json", "--save", folder / "drawn")
-        _killed_at_line(monkeypatch, stop, lambda outputs=outputs: _run(*words, *outputs))
+        _killed_at_line(monkeypatch, stop, [*words, *outputs])
         assert not (folder / "results.json").exists()
         assert _run(*words, *outputs, "--resume") == 0
         assert (folder / "results.json").read_bytes() == plain.read_bytes()
@@ -124,25 +124,23 @@ def test_results_and_drawings_go_on_too(
         assert sorted(file.name for file in folder.iterdir()) == ["drawn", "lines", "lines.json", "results.json"]
 
 
-def _killed_at_line(monkeypatch: pytest.MonkeyPatch, stop: int, run: Callable[[], int]) -> None:
+def _killed_at_line(monkeypatch: pytest.MonkeyPatch, stop: int, words: list[object]) -> None:
     """Let a run die between the results of frame `stop` and its pose line, as if it were killed there."""
-    from amfac_edge.cli import run_archive  # noqa: PLC0415 - the module, whose function is replaced
 
     class Killed(BaseException):
         pass
 
     lines = iter(range(stop))
-    original = run_archive.pose_line
 
     def dying(posed: PosedFrame) -> dict[str, object]:
         if next(lines, None) is None:
             raise Killed
-        return original(posed)
+        return pose_line(posed)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_archive, "pose_line", dying)
+        patch.setattr("amfac_edge.cli.run_archive.pose_line", dying)
         with pytest.raises(Killed):
-            run()
+            _run(*words)
 
 
 @pytest.mark.slow
