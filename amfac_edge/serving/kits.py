@@ -33,7 +33,7 @@ _NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 LEAN_ROOMS = (
     "errors.py", "files.py", "children.py", "declared", "keypoints", "machine", "artefact", "sessions", "compiler",
-    "runtime", "cameras", "drawing", "live", "performance", "serving",
+    "runtime", "people", "cameras", "drawing", "live", "performance", "serving",
 )  # fmt: skip
 """What a board needs of this package to build, run and measure; none of it imports torch or onnx."""
 

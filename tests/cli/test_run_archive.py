@@ -242,3 +242,38 @@ def test_one_video_goes_on_with_its_boxes_and_results(engine: Path, archive: Pat
     assert (tmp_path / "results.json").read_bytes() == (tmp_path / "plain.json").read_bytes()
     people = [len(json.loads(line)["people"]) for line in (tmp_path / "lines").read_text().splitlines()]
     assert people == [1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--deadline", "40"], "makes the clock decide"),
+        (["--smooth"], "--smooth is about a video"),
+    ],
+)
+def test_options_about_people_that_no_archive_of_both_can_keep_are_refused(
+    engine: Path,
+    archive: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    problem: str,
+) -> None:
+    assert _run("--engine", engine, "--source", archive, "--lines", tmp_path / "l", *words) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_a_video_whose_people_are_followed_is_begun_again(engine: Path, archive: Path, tmp_path: Path) -> None:
+    for picture in archive.glob("*.png"):
+        picture.unlink()
+    path = tmp_path / "lines.jsonl"
+    words = ("--engine", engine, "--source", archive, "--smooth", "--lines", path, "--resume")
+    assert _run(*words) == 0
+    whole, facts = path.read_bytes(), path.with_name("lines.jsonl.json").read_bytes()
+    assert [json.loads(line)["people"][0]["id"] for line in whole.splitlines()] == [1] * 10
+    for lines in (3, 5, 8):
+        path.unlink()
+        path.with_name("lines.jsonl.part").write_bytes(b"".join(whole.splitlines(keepends=True)[:lines]))
+        path.with_name("lines.jsonl.part.json").write_bytes(facts)
+        assert _run(*words) == 0
+        assert path.read_bytes() == whole
