@@ -66,6 +66,12 @@ def made_detectors() -> ModuleType:
     return _module("made_detectors")
 
 
+@pytest.fixture(scope="session")
+def cell_detector() -> ModuleType:
+    """The module `made_cell_detector.py`: an artefact of a detector with an answer known by hand."""
+    return _module("made_cell_detector")
+
+
 def _module(name: str) -> ModuleType:
     # Test folders are no packages, so its path is what it can be found by.
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))

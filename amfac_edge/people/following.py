@@ -18,10 +18,10 @@ import numpy as np
 
 from amfac_edge.errors import FrameError, InputError
 from amfac_edge.keypoints import PeopleBoxes
-from amfac_edge.people.assignment import assigned
 from amfac_edge.people.budget import Budget
+from amfac_edge.people.matching import is_covered, known_people, whose_boxes, without_doubles
+from amfac_edge.people.pose_box import is_vague
 from amfac_edge.people.schedule import Schedule
-from amfac_edge.people.similarity import box_similarities, coverages, pose_similarities
 from amfac_edge.people.smoothing import OneEuro, Smoothing
 from amfac_edge.people.tracks import Sighting, Track
 
@@ -45,14 +45,8 @@ _PATIENCE_S = 1.0
 _MOST_PEOPLE = 100
 _MOST_MISSES = 10
 _SMALLEST_SIDE = 2.0
-# A box that overlaps the expected one by less is somebody else, unless it is near, and they were seen just now.
-_SAME_BOX = 0.2
-_LEAP_S, _LEAP_ROOM, _LEAP_COVERAGE = 0.6, 0.5, 0.3
 # Somebody new most of whose box is another one's must be surer: at the edge of a picture detectors see people twice.
-_COVERED, _COVERED_EXTRA = 0.6, 0.2
-# Whom the box was taken for counts as much as half of a perfect pose.
-_SAME_PERSON, _PRIOR = 0.3, 0.5
-_TWICE_POSE, _TWICE_BOX = 0.75, 0.85
+_COVERED_EXTRA = 0.2
 _EVIDENT_LEVEL, _EVIDENT_MISSES = 0.5, 3
 
 
@@ -178,12 +172,12 @@ class PeopleFollower:
             raise FrameError(f"the frame's time is {time}", cure="Give seconds, of any clock that runs on.")
         self._time = time
         self._leave()
-        known = np.array([track.box_at(time) for track in self._tracks if not track.hidden]).reshape(-1, 4)
-        self._asked = self._schedule.is_due(image, known, lost=any(track.lost for track in self._tracks))
+        lost = any(track.lost for track in self._tracks)
+        self._asked = self._schedule.is_due(image, self._followed_boxes(), lost=lost)
         candidates = self._found(_checked(detect(image))) if self._asked else self._own()
         if self._asked:
-            there = np.array([candidate.box for candidate in candidates]).reshape(-1, 4)
-            self._schedule.asked(image, there, in_vain=any(track.misses for track in self._tracks))
+            in_vain = any(track.misses for track in self._tracks)
+            self._schedule.asked(image, self._followed_boxes(), in_vain=in_vain)
         candidates.sort(key=lambda candidate: -candidate.certainty)
         places = self._budget.places(min(len(candidates), _MOST_PEOPLE), (perf_counter() - began) * 1e3)
         self._candidates, left = candidates[:places], candidates[places:]
@@ -227,9 +221,12 @@ class PeopleFollower:
             )
             for candidate, joints, joint_scores in zip(candidates, keypoints, scores, strict=True)
         ]
-        kept = self._once(sightings)
+        kept = without_doubles(sightings, self._sigmas)
         served = [candidate.track for candidate in candidates if candidate.track]
-        seen = self._known(kept, served)
+        possible = [track for track in self._tracks if track.hidden or any(track is other for other in served)]
+        seen = known_people(possible, self._time, kept, self._sigmas)
+        for track, sighting in seen:
+            track.see(self._time, sighting)
         for track in served:
             if all(track is not other for other, _ in seen):
                 track.lose(hidden=True)
@@ -238,17 +235,23 @@ class PeopleFollower:
         return self._told(sorted(seen, key=lambda pair: pair[0].identity))
 
     def _leave(self) -> None:
-        """Let go of those who have been out of sight for too long, or are out of the frame."""
-        height, width = self._frame_shape[:2]
+        """Let go of those who have been out of sight for too long; whoever is out of the frame is out of sight."""
         self._tracks = [
             track
             for track in self._tracks
             if not (
                 (track.misses > 1 and abs(self._time - track.seen_at) > self._patience_s)
                 or track.misses >= _MOST_MISSES
-                or not len(_within(track.box_at(self._time)[None], height, width))
             )
         ]
+        for track in self._tracks:
+            if not len(_within(track.box_at(self._time)[None], *self._frame_shape[:2])):
+                track.lose(hidden=True)
+
+    def _followed_boxes(self) -> NDArray[np.float64]:
+        """Boxes (N, 4) of those whose poses say where they go."""
+        followed = [track for track in self._tracks if not (track.hidden or is_vague(track.last.scores))]
+        return np.array([track.box_at(self._time) for track in followed]).reshape(-1, 4)
 
     def _own(self) -> list[_Candidate]:
         """Everybody in sight, in the box of the last pose."""
@@ -264,11 +267,11 @@ class PeopleFollower:
         usable = usable[people.scores[usable] >= self._staying]
         usable = usable[np.argsort(-people.scores[usable], kind="stable")]
         boxes, scores = people.boxes[usable], people.scores[usable]
-        whose = self._whose(boxes)
+        whose = whose_boxes(self._tracks, self._time, boxes, scores, sure_from=self._entering)
         candidates = [
             _Candidate(boxes[row], float(scores[row]), detected=True, track=whose.get(row))
             for row in range(len(boxes))
-            if row in whose or scores[row] >= self._entering + (_COVERED_EXTRA if _is_covered(boxes, row) else 0.0)
+            if row in whose or scores[row] >= self._entering + _COVERED_EXTRA * is_covered(boxes, row, whose)
         ]
         for track in self._tracks:
             if any(track is other for other in whose.values()):
@@ -280,70 +283,6 @@ class PeopleFollower:
             if not track.hidden:
                 candidates.append(self._own_box(track))
         return candidates
-
-    def _whose(self, boxes: NDArray[np.float64]) -> dict[int, Track]:
-        """Whom of those who are followed the boxes (N, 4) belong to, by index."""
-        expected = np.array([track.box_at(self._time) for track in self._tracks]).reshape(-1, 4)
-        pairs = dict(assigned(box_similarities(boxes, expected), least=_SAME_BOX))
-        # Whoever is left and was seen just now may have made a leap, or come into the picture as a whole.
-        rows = [row for row in range(len(boxes)) if row not in pairs]
-        left = [
-            column
-            for column, track in enumerate(self._tracks)
-            if column not in pairs.values() and abs(self._time - track.seen_at) <= _LEAP_S
-        ]
-        near = coverages(boxes[rows], expected[left], room=_LEAP_ROOM)
-        pairs |= {rows[row]: left[column] for row, column in assigned(near, least=_LEAP_COVERAGE)}
-        return {row: self._tracks[column] for row, column in pairs.items()}
-
-    def _once(self, sightings: Sequence[Sighting]) -> list[Sighting]:
-        """Everybody once: of two boxes with one person's pose the surer stays."""
-        if len(sightings) < 2:  # noqa: PLR2004 - nobody to be like
-            return list(sightings)
-        boxes = np.array([each.box for each in sightings])
-        alike = self._pose_likeness(sightings, sightings)
-        twice = (alike > _TWICE_POSE) & (box_similarities(boxes, boxes) > _SAME_BOX)
-        twice |= box_similarities(boxes, boxes) > _TWICE_BOX
-        order = sorted(range(len(sightings)), key=lambda i: (-sightings[i].detected, -sightings[i].joint_score))
-        kept: list[int] = []
-        for index in order:
-            if not twice[index, kept].any():
-                kept.append(index)
-        return [sightings[index] for index in sorted(kept)]
-
-    def _known(self, sightings: Sequence[Sighting], served: Sequence[Track]) -> list[tuple[Track, Sighting]]:
-        """Who of those who are followed is seen in which pose, by boxes and poses together."""
-        tracks = [track for track in self._tracks if track.hidden or any(track is other for other in served)]
-        if not tracks or not sightings:
-            return []
-        boxes = np.array([each.box for each in sightings])
-        likeness = box_similarities(boxes, np.array([track.box_at(self._time) for track in tracks]))
-        likeness += self._pose_likeness(sightings, [track.last for track in tracks], tracks)
-        likeness += _PRIOR * np.array([[each.taken_for == track.identity for track in tracks] for each in sightings])
-        seen = []
-        for row, column in assigned(likeness, least=_SAME_PERSON):
-            track, sighting = tracks[column], sightings[row]
-            if not track.doubts(sighting):
-                track.see(self._time, sighting)
-                seen.append((track, sighting))
-        return seen
-
-    def _pose_likeness(
-        self, ones: Sequence[Sighting], others: Sequence[Sighting], tracks: Sequence[Track] | None = None
-    ) -> NDArray[np.float64]:
-        """Pose similarity (N, M); the others' poses are moved to where their tracks are expected."""
-        boxes = np.array([each.box for each in others])
-        places = np.array([each.keypoints for each in others])
-        if tracks is not None:
-            places = places + np.array([track.shift_to(self._time) for track in tracks])[:, None]
-        return pose_similarities(
-            np.array([each.keypoints for each in ones]),
-            np.array([each.scores for each in ones]),
-            places,
-            np.array([each.scores for each in others]),
-            (boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
-            self._sigmas,
-        )
 
     def _new(self, sighting: Sighting) -> Track:
         track = Track(self._next_id, self._time, sighting, OneEuro(self._smoothing or Smoothing()))
@@ -380,11 +319,6 @@ def _checked(people: PeopleBoxes) -> PeopleBoxes:
             cure="Give (N, 4) boxes and (N,) scores; drop those of failed detections.",
         )
     return PeopleBoxes(boxes, scores)
-
-
-def _is_covered(boxes: NDArray[np.float64], row: int) -> bool:
-    """Whether a box of (N, 4), the best first, lies for the most part in a better one."""
-    return bool((coverages(boxes[row : row + 1], boxes[:row]) > _COVERED).any())
 
 
 def _within(boxes: NDArray[np.float64], height: int, width: int) -> NDArray[np.intp]:

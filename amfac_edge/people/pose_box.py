@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SURE_JOINT", "box_from_pose", "joint_motion"]
+__all__ = ["SURE_JOINT", "box_from_pose", "is_vague", "joint_motion"]
 
 SURE_JOINT = 0.5
 """From this score on a joint says where the person is: scores are probabilities, and it is rather right than wrong."""
@@ -25,8 +25,14 @@ SURE_JOINT = 0.5
 _ROOM = 0.1
 _SHRINKS = 0.15
 _FEWEST_JOINTS = 3
-_LEAST_WEIGHT = 0.5
+# Of all joints, that must be sure in both frames before they say where a person went.
+_LEAST_SHARE = 0.25
 _MOST_SCALE = 1.15
+
+
+def is_vague(scores: NDArray[np.floating]) -> bool:
+    """Whether too few of the joints, whose scores are (K,), are sure to say where the person goes."""
+    return float((scores[scores >= SURE_JOINT] ** 2).sum()) < _LEAST_SHARE * len(scores)
 
 
 def joint_motion(
@@ -34,7 +40,7 @@ def joint_motion(
 ) -> tuple[NDArray[np.float64], float]:
     """How joints (K, 2) moved to (K, 2): the shift (2,) of their middle, in pixels, and the scale; weights are (K,)."""
     total = float(weights.sum())
-    if total < _LEAST_WEIGHT:
+    if total < _LEAST_SHARE * len(weights):
         return np.zeros(2), 1.0
     share = (weights / total)[:, None]
     middles = [(share * joints).sum(axis=0) for joints in (before, after)]

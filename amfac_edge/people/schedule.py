@@ -1,8 +1,8 @@
 """When the detector is asked.
 
-Every n frames; sooner where somebody seems to be lost, and where the picture has changed away from everybody who is
-known, so that somebody may have come in. Each of these has a shortest distance to the last time: a moving camera or a
-person whom the detector doesn't see must not cost a detection in every frame.
+Every n frames; sooner where somebody seems to be lost, and where the picture has changed away from everybody whose pose
+is followed: somebody may have come in, or have gone whose joints don't say where. Each of these has a shortest distance
+to the last time: a moving camera, or a person whom the detector doesn't see, must not cost a detection in every frame.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Schedule:
 
         Args:
             image: (H, W, 3) uint8 BGR.
-            boxes: (N, 4) xyxy of everybody who is known.
+            boxes: (N, 4) xyxy of those whose poses say where they go: there the picture may change.
             lost: whether one of them seems to be lost.
         """
         if self._since is None:
@@ -59,7 +59,7 @@ class Schedule:
 
         Args:
             image: (H, W, 3) uint8 BGR.
-            boxes: (N, 4) xyxy of everybody who is known now.
+            boxes: (N, 4) xyxy as before.
             in_vain: somebody is lost all the same: then the next time comes later.
         """
         self._since = 0
@@ -67,7 +67,7 @@ class Schedule:
         self._cells, self._boxes = _cells_of(image), boxes
 
     def _pause(self, people: int) -> int:
-        # Where nobody is there, no pose is estimated, and there is time to look out for somebody.
+        # Where nobody is there, or nobody can be followed by the pose, the detector alone can tell.
         return max(1, self._every // (2 if people else 5))
 
     def _has_changed(self, cells: NDArray[np.float32], boxes: NDArray[np.float64], image: Bgr) -> bool:

@@ -20,8 +20,10 @@ __all__ = ["Sighting", "Track"]
 _DROP = 0.6
 _LEVEL_RATE = 0.3
 _VELOCITY_TIME = 0.15
-# A person on foot doesn't go further without being seen; and no prediction is good for longer.
-_LONGEST_PREDICTION = 0.5
+_LONGEST_PREDICTION = 1.0
+# In widths and heights of the box: from one frame to the next, and behind somebody else.
+_FARTHEST_IN_SIGHT, _FARTHEST_HIDDEN = 0.25, 1.0
+_LONGEST_STEP = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,8 @@ class Track:
 
     def shift_to(self, time: float) -> NDArray[np.float64]:
         """How far the person is expected to have gone at `time`: (2,) in pixels."""
-        return self.velocity * min(max(time - self.time, 0.0), _LONGEST_PREDICTION)
+        farthest = (_FARTHEST_HIDDEN if self.hidden else _FARTHEST_IN_SIGHT) * (self.box[2:] - self.box[:2])
+        return np.clip(self.velocity * min(max(time - self.time, 0.0), _LONGEST_PREDICTION), -farthest, farthest)
 
     def box_at(self, time: float) -> NDArray[np.float64]:
         """The expected box at `time`: (4,) xyxy."""
@@ -96,9 +99,10 @@ class Track:
     def see(self, time: float, sighting: Sighting) -> None:
         """Take a sighting as this person's."""
         before, elapsed = self.last, time - self.time
-        is_near = 0 < elapsed <= _LONGEST_PREDICTION and not self.hidden
+        is_near = 0 < elapsed <= _LONGEST_STEP and not self.hidden
         if is_near:
-            both = np.where((before.scores >= SURE_JOINT) & (sighting.scores >= SURE_JOINT), sighting.scores, 0.0)
+            sure = (before.scores >= SURE_JOINT) & (sighting.scores >= SURE_JOINT)
+            both = np.where(sure, before.scores * sighting.scores, 0.0)
             shift, _ = joint_motion(before.keypoints, sighting.keypoints, both)
             rate = min(1.0, elapsed / _VELOCITY_TIME)
             self.velocity = self.velocity + rate * (shift / elapsed - self.velocity)
@@ -114,7 +118,8 @@ class Track:
         )
         self.level += _LEVEL_RATE * (sighting.joint_score - self.level)
         self.last, self.time, self.seen_at = sighting, time, time
-        self.hidden = self.lost = False
+        # Where the detector doesn't see what the pose shows, it has another look.
+        self.hidden, self.lost = False, self.misses > 0
 
     def lose(self, *, hidden: bool) -> None:
         """The detector ought to have a look; until then the person may be `hidden`."""
