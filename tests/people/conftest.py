@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 
 from amfac_edge.keypoints import PeopleBoxes, overlaps, skeleton
-from amfac_edge.people import FollowedPeople, PeopleFollower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from amfac_edge.people import FollowedPeople, PeopleFollower
+
 HEIGHT, WIDTH = 240, 320
 BODY = skeleton("coco-17")
 # Of COCO's joints, in a box from (0, 0) to (1, 1): head, shoulders, elbows, wrists, hips, knees, ankles.
+_SIDES = ((0.25, 0.22), (0.35, 0.38), (0.4, 0.52), (0.18, 0.52), (0.18, 0.74), (0.18, 0.95))
 _STANDING = np.array(
-    [[0.5, 0.08], [0.55, 0.06], [0.45, 0.06], [0.6, 0.08], [0.4, 0.08], [0.75, 0.22], [0.25, 0.22], [0.85, 0.38]]
-    + [[0.15, 0.38], [0.9, 0.52], [0.1, 0.52], [0.68, 0.52], [0.32, 0.52], [0.68, 0.74], [0.32, 0.74], [0.68, 0.95]]
-    + [[0.32, 0.95]]
+    [(0.5, 0.08), (0.55, 0.06), (0.45, 0.06), (0.6, 0.08), (0.4, 0.08)]  # fmt: skip
+    + [(0.5 + side * x, y) for x, y in _SIDES for side in (1, -1)]  # noqa: RUF005 - head, then pairs
 )
 
 

@@ -27,8 +27,9 @@ def _pictures(cell_detector: ModuleType, count: int) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("rtx", [False, True])
 def test_a_plan_finds_what_the_cpu_finds(board: Board, cell_detector: ModuleType, batch: str, rtx: bool) -> None:  # noqa: FBT001
     onnx_path = cell_detector.write_detector(board.folder / "cells.onnx", batch=batch)
-    board.install_tensorrt("1.7.1.116" if rtx else "10.3.0", rtx=rtx)
-    plan = board.plan_of(onnx_path, rtx=rtx, **({"version": "1.7.1.116"} if rtx else {}))
+    version = "1.7.1.116" if rtx else "10.3.0"
+    board.install_tensorrt(version, rtx=rtx)
+    plan = board.plan_of(onnx_path, rtx=rtx, version=version)
     pictures = _pictures(cell_detector, 5)
     session, cpu = open_detector_session(plan), open_detector_session(onnx_path)
     for count in (1, 2, 3, 5, 1):
