@@ -22,8 +22,8 @@ BODY = skeleton("coco-17")
 # Of COCO's joints, in a box from (0, 0) to (1, 1): head, shoulders, elbows, wrists, hips, knees, ankles.
 _SIDES = ((0.25, 0.22), (0.35, 0.38), (0.4, 0.52), (0.18, 0.52), (0.18, 0.74), (0.18, 0.95))
 _STANDING = np.array(
-    [(0.5, 0.08), (0.55, 0.06), (0.45, 0.06), (0.6, 0.08), (0.4, 0.08)]  # fmt: skip
-    + [(0.5 + side * x, y) for x, y in _SIDES for side in (1, -1)]  # noqa: RUF005 - head, then pairs
+    [(0.5, 0.08), (0.55, 0.06), (0.45, 0.06), (0.6, 0.08), (0.4, 0.08)]
+    + [(0.5 + side * x, y) for x, y in _SIDES for side in (1, -1)]
 )
 
 
