@@ -144,12 +144,12 @@ class _Engine:
             return []
         return [tuple(shape) for shape in self._profile[name]]
 
-    def create_execution_context(self, how: Any = _Strategy.STATIC) -> Any:
-        if isinstance(how, _RuntimeConfig):
+    def create_execution_context(self, strategy: Any = _Strategy.STATIC) -> Any:
+        if isinstance(strategy, _RuntimeConfig):
             assert self._library.rtx
-            return self._context(owned=True, settings=how)
-        assert not (self._library.old and how is not _Strategy.STATIC), "8.6 takes no strategy"
-        return self._context(owned=how is not _Strategy.USER_MANAGED)
+            return self._context(owned=True, settings=strategy)
+        assert not (self._library.old and strategy is not _Strategy.STATIC), "8.6 takes no strategy"
+        return self._context(owned=strategy is not _Strategy.USER_MANAGED)
 
     def _context(self, *, owned: bool, settings: Any = None) -> Any:
         make = functools.partial(_Context, self._gpu, self._logger, self, owned=owned, settings=settings)
@@ -369,11 +369,11 @@ def bindings(  # noqa: C901 - a module with a class in it
                 raise TypeError("pybind11::init(): factory function returned nullptr") from None
             gpu.objects.add(self)
 
-        def deserialize_cuda_engine(self, content: bytes) -> _Engine | None:
+        def deserialize_cuda_engine(self, serialized_engine: bytes) -> _Engine | None:
             library.host_code.append(self.engine_host_code_allowed)
             for line in library.remarks:
                 _say(self._logger, Severity.WARNING, line)
-            fault = _fault(content, version)
+            fault = _fault(serialized_engine, version)
             if fault is None:
                 try:
                     gpu.enter("deserializeCudaEngine")
@@ -382,7 +382,7 @@ def bindings(  # noqa: C901 - a module with a class in it
             if fault is not None:
                 _say(self._logger, Severity.ERROR, fault)
                 return None
-            return _Engine(gpu, self._logger, *_parts(content), library)
+            return _Engine(gpu, self._logger, *_parts(serialized_engine), library)
 
     library.Runtime = Runtime  # type: ignore[attr-defined]
     return library
