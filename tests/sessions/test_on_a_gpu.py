@@ -17,8 +17,9 @@ from amfac_edge.compiler import plan_from_artefact
 from amfac_edge.declared.target import load_target, target_names
 from amfac_edge.errors import MachineError
 from amfac_edge.keypoints import crop_affines, exact_crop
+from amfac_edge.performance.measuring import Limits, measure_artefact, still_frame
 from amfac_edge.runtime import PoseEstimator
-from amfac_edge.sessions import open_session
+from amfac_edge.sessions import GpuOptions, open_session
 from amfac_edge.sessions.cuda import CUDA_LIBRARIES, Buffer, open_device
 from amfac_edge.sessions.warp_kernel import DeviceFrame, WarpKernel
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from amfac_edge.declared.target import Target
     from amfac_edge.sessions.cuda import CudaDevice, CudaStream
     from amfac_edge.sessions.warp_kernel import KernelDevice
 
@@ -189,10 +191,8 @@ def test_onnxruntime_runs_on_the_card(markers: ModuleType, tmp_path: Path) -> No
 
 
 @pytest.fixture
-def rtx_plan(
-    device: CudaDevice, markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Path, str]:
-    """A plan of TensorRT-RTX for this card, and the library of CUDA to run it with."""
+def card(device: CudaDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """A target of TensorRT-RTX that has the compute capability of the card here."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if importlib.util.find_spec("tensorrt_rtx") is None:
         pytest.skip("tensorrt_rtx isn't installed")
@@ -203,8 +203,14 @@ def rtx_plan(
     ]
     if not targets:
         pytest.skip(f"TensorRT-RTX targets know no compute capability {device.compute_capability} ({device.name})")
+    return targets[0]
+
+
+@pytest.fixture
+def rtx_plan(device: CudaDevice, card: Target, markers: ModuleType, tmp_path: Path) -> tuple[Path, str]:
+    """A plan of TensorRT-RTX for this card, and the library of CUDA to run it with."""
     artefact = markers.write_artefact(tmp_path / "m.onnx", batch="1-4")
-    return plan_from_artefact(artefact, targets[:1], tmp_path, flavour=RTX).path, device.library.partition(" ")[0]
+    return plan_from_artefact(artefact, [card], tmp_path, flavour=RTX).path, device.library.partition(" ")[0]
 
 
 @pytest.mark.parametrize("wait", ["block", "spin"])
@@ -224,3 +230,42 @@ def test_crops_cut_by_the_gpu_give_the_joints_of_the_cpus(rtx_plan: tuple[Path, 
     frame, box = markers.painted_crop(markers.spread_places()), [(4, 6, 43, 57)]
     with PoseEstimator(path, cuda=cuda) as cpu, PoseEstimator(path, cuda=cuda, crops="gpu") as gpu:
         np.testing.assert_allclose(gpu(frame, box).scores, cpu(frame, box).scores, atol=1 / 255)
+
+
+def test_a_plan_of_frames_gives_the_numbers_of_the_cpu(
+    device: CudaDevice, card: Target, markers: ModuleType, made_frame_network: ModuleType, tmp_path: Path
+) -> None:
+    artefact = made_frame_network.write_artefact(tmp_path / "f.onnx", markers.RECIPE)
+    plan = plan_from_artefact(artefact, [card], tmp_path, flavour=RTX).path
+    boxes = [(10, 10, 60, 70), (30, 5, 80, 80), (-20, 0, 40, 100), (0, 0, 119, 89), (5, 5, 30, 60)]
+    with PoseEstimator(artefact) as cpu, PoseEstimator(plan, cuda=device.library.partition(" ")[0]) as gpu:
+        for height, width in ((90, 120), (720, 1280), (90, 120)):
+            frame = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+            for people in (1, 4, 5):
+                found, expected = gpu(frame, boxes[:people]), cpu(frame, boxes[:people])
+                # Coordinates pass a handful of float32 roundings.
+                np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=1e-5, atol=1e-2)
+
+
+def test_a_second_process_opens_the_plan_meanwhile(rtx_plan: tuple[Path, str]) -> None:
+    path, cuda = rtx_plan
+    found = measure_artefact(
+        path, frame=still_frame(240, 320), people=5, limits=Limits(iterations=5), gpu=GpuOptions(cuda=cuda)
+    )
+    assert {name: len(one.samples_ms) for name, one in found.series.items()} == dict.fromkeys(found.series, 5)
+    assert found.first_ms > 0
+
+
+def test_what_torch_has_on_the_gpu_is_taken_there(rtx_plan: tuple[Path, str], markers: ModuleType) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    path, cuda = rtx_plan
+    crops = _crops(markers, 5)
+    with open_session(path, cuda=cuda) as session:
+        expected = session.run(crops)[0]
+        for _ in range(20):
+            # Made on a stream of torch's own, which the array has no way to name.
+            with torch.cuda.stream(torch.cuda.Stream()):
+                there = torch.from_numpy(crops).cuda(non_blocking=True).flip(0).flip(0).contiguous()
+                np.testing.assert_array_equal(session.run(there)[0], expected)
