@@ -19,7 +19,7 @@ from amfac_edge.errors import MachineError
 from amfac_edge.keypoints import crop_affines, exact_crop
 from amfac_edge.performance.measuring import Limits, measure_artefact, still_frame
 from amfac_edge.runtime import PoseEstimator
-from amfac_edge.sessions import GpuOptions, open_session
+from amfac_edge.sessions import open_session
 from amfac_edge.sessions.cuda import CUDA_LIBRARIES, Buffer, open_device
 from amfac_edge.sessions.warp_kernel import DeviceFrame, WarpKernel
 
@@ -250,7 +250,7 @@ def test_a_plan_of_frames_gives_the_numbers_of_the_cpu(
 def test_a_second_process_opens_the_plan_meanwhile(rtx_plan: tuple[Path, str]) -> None:
     path, cuda = rtx_plan
     found = measure_artefact(
-        path, frame=still_frame(240, 320), people=5, limits=Limits(iterations=5), gpu=GpuOptions(cuda=cuda)
+        path, frame=still_frame(240, 320), people=5, limits=Limits(iterations=5), gpu={"cuda": cuda}
     )
     assert {name: len(one.samples_ms) for name, one in found.series.items()} == dict.fromkeys(found.series, 5)
     assert found.first_ms > 0
