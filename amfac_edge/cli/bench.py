@@ -9,6 +9,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from amfac_edge.cameras import read_picture
+from amfac_edge.cli.bench_choose import add_choose, choose
+from amfac_edge.cli.bench_figures import add_figures, figures
+from amfac_edge.cli.bench_forecast import add_forecast, forecast
 from amfac_edge.cli.command import CommandParser, run_command
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.errors import InputError
@@ -35,8 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_WORDS = ("run", "host", "peers")
-_LATER = ("compare", "report", "forecast", "choose")
+_WORDS = ("run", "host", "peers", "forecast", "choose", "figures")
+_LATER = ("compare", "report")
+_UNTIMED = {"forecast": forecast, "choose": choose, "figures": figures}
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
 _BUSY = 0.1
 _MOST_PEOPLE = 1000
@@ -47,6 +51,8 @@ _EXAMPLES = """examples:
   amfac-bench run a.onnx b.onnx --threads 2 --people 5 --json
   amfac-bench host --people 1,5                      what a frame costs outside the network
   amfac-bench peers --quick                          beside eager torch and the plain export
+  amfac-bench forecast --target orin-nano model.orin-nano-8.fp16.onnx
+  amfac-bench choose model.pth --target orin-nano --budget-ms 20 --save choice.png
 """
 
 
@@ -60,10 +66,12 @@ def _bench(argv: Sequence[str] | None) -> int:
 
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in _LATER:
-        raise InputError(f"amfac-bench {words[0]} is not in this version", cure="It has: run FILE..., host, peers.")
+        raise InputError(f"amfac-bench {words[0]} is not in this version", cure=f"It has: {', '.join(_WORDS)}.")
     if words and words[0] not in (*_WORDS, "-h", "--help", "--version"):
         words.insert(0, "run")
     arguments = _parser().parse_args(words)
+    if arguments.word in _UNTIMED:
+        return _UNTIMED[arguments.word](arguments)
     if not 0 < arguments.seconds <= 86_400:  # noqa: PLR2004 - a day
         raise InputError(f"--seconds {arguments.seconds:g} is not within 0 and 86400", cure="Give 3, say.")
     if arguments.word == "peers":
@@ -112,6 +120,12 @@ def _parser() -> CommandParser:
     peers.add_argument("--threads", default="1,2", metavar="N[,N]", help="thread counts")
     peers.add_argument("--check", action="store_true", help="exit with 1 where the bar isn't met")
     peers.add_argument("--json", action="store_true", help="one JSON object")
+    text = "what to expect of a machine that you don't have"
+    add_forecast(words.add_parser("forecast", help=text, description=f"Forecast: {text}."))
+    text = "a model and a precision for a machine and a budget"
+    add_choose(words.add_parser("choose", help=text, description=f"Choose {text}."))
+    text = "the papers' figures, with our points"
+    add_figures(words.add_parser("figures", help=text, description=f"Draw {text}."))
     return parser
 
 

@@ -20,6 +20,7 @@ DECLARED = {
     "engines": "*.toml",
     "calib": "*.toml",
     "bench/published": "*.csv",
+    "bench/forecast": "*.*",
 }
 
 LOADED = """

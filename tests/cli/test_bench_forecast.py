@@ -1,0 +1,97 @@
+"""amfac-bench forecast as its user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from amfac_edge.cli.bench import main
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+SMALL = "amfacpose-r18-256x256"
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> Any:  # noqa: ANN401 - JSON
+    assert main(["forecast", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_table_says_that_all_of_it_is_forecast(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecast", "--target", "orin-nano,rtx-4090", "--precision", "fp16,int8", SMALL]) == 0
+    out = capsys.readouterr().out
+    assert f"{SMALL}: forecast, nothing below was measured" in out
+    assert out.count("orin-nano-8 15W") == 3  # two engines, and eager
+    assert "fits" in out
+    assert "inference" in out
+
+
+def test_every_mode_of_a_board(capsys: pytest.CaptureFixture[str]) -> None:
+    found = said(capsys, "--target", "orin-nx-16", "--mode", "all", SMALL)["forecasts"]
+    assert {each["mode"] for each in found} == {"MAXN", "10W", "15W", "25W", "MAXN_SUPER", "40W"}
+    assert all(each["forecast"] and each["low_ms"] < each["mid_ms"] < each["high_ms"] for each in found)
+
+
+def test_an_artefact_is_forecast_from_its_manifest(
+    markers: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = markers.write_artefact(tmp_path / "engine.onnx")
+    manifest = json.loads(path.with_name("engine.onnx.json").read_bytes())
+    manifest["layers"] = [["conv", "Conv", 10**9, 10**8, "float32"]]
+    path.with_name("engine.onnx.json").write_text(json.dumps(manifest))
+    (found,) = said(capsys, "--target", "orin-nx-8", "--precision", "fp16", str(path))["forecasts"]
+    assert (found["subject"], found["precision"], found["model"]) == ("engine.onnx", "fp16", "engine")
+    assert any("made for a CPU" in line for line in found["basis"])
+    manifest["layers"] = []
+    path.with_name("engine.onnx.json").write_text(json.dumps(manifest))
+    assert main(["forecast", "--target", "orin-nx-8", str(path)]) == 2
+    assert "no layer costs" in capsys.readouterr().err
+
+
+def test_errors_are_printed_whatever_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecast", "--errors"]) == 0
+    out = capsys.readouterr().out
+    assert "eager: one variant left out, on the same device\n  mean of each group within 5%: met" in out
+    assert "median of each group within 25%: met" in out
+    assert "is an inference" in out
+    assert "don't say which Orin NX" in out
+    tables = said(capsys, "--errors")["errors"]
+    assert [table["met"] for table in tables] == [True, True, True, True, False, False]
+    assert len(tables[0]["rows"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ([SMALL], "needs a model and a machine"),
+        (["--target", "orin-nano"], "needs a model and a machine"),
+        (["--target", "orin-nano", "amfacpose-r19"], '"amfacpose-r19" is neither'),
+        (["--target", "orin-nano", "absent.onnx"], "absent.onnx"),
+        (["--target", "orin-nan", SMALL], "orin-nan"),
+        (["--target", "orin-nano", "--mode", "50W", SMALL], 'no power mode "50W"'),
+        (["--target", "orin-nano", "--precision", "fp8", SMALL], '"fp8" is none of'),
+        (["--target", "orin-nano", "--batch", "0", SMALL], "--batch 0"),
+        (["--target", "thor", SMALL], "thor"),
+        (["--target", "cpu", SMALL], "nothing was measured"),
+        (["--errors", "--target", "orin-nano"], "stand alone"),
+    ],
+)
+def test_a_wrong_question_is_one_error(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecast", *words]) == 2
+    captured = capsys.readouterr()
+    assert problem in captured.err
+    assert captured.out == ""
+
+
+def test_table_4_is_the_one_that_the_readme_leads_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecast", "--table4"]) == 0
+    table = capsys.readouterr().out.strip()
+    assert table in (Path(__file__).parents[2] / "README.md").read_text()
+    assert len([line for line in table.splitlines() if "forecast" in line]) == 20
+    assert "Met on 0 of 20: an engine was measured for none of them." in table
+    found = said(capsys, "--table4")
+    assert (len(found["cells"]), found["met"]) == (20, 0)

@@ -1,0 +1,63 @@
+"""Table 4 beside ours: nothing forecast counts as met, and neither kind stands in the other's column."""
+
+from __future__ import annotations
+
+import pytest
+
+from amfac_edge.performance import Conditions, Measured
+from amfac_edge.performance.forecast.table4 import Table4Cell, cells_met, markdown_table, table4_cells
+
+CONDITIONS = Conditions(
+    processor="a board",
+    engine="tensorrt 10.3.0",
+    provider="TensorRT",
+    threads=1,
+    spinning=False,
+    artefact="model.plan",
+    sha256="0" * 64,
+    recipe="amfacpose-r34-384x288",
+    precision="fp16",
+    frame="1920x1080",
+    people=1,
+    governor=None,
+    versions={},
+)
+
+
+def measured(*samples: float) -> Measured:
+    return Measured("engine", samples, CONDITIONS)
+
+
+def test_every_printed_cell_is_there_with_three_forecasts() -> None:
+    cells = table4_cells()
+    assert len(cells) == 20
+    assert all(set(cell.forecast) == {"eager", "fp16", "int8"} for cell in cells)
+    assert cells_met(cells) == 0
+    assert not any(cell.measured for cell in cells)
+    assert "Met on 0 of 20" in markdown_table(cells)
+
+
+def test_the_eager_forecast_has_not_seen_its_cell() -> None:
+    (cell,) = (
+        cell for cell in table4_cells() if (cell.recipe, cell.device) == ("amfacpose-r34-384x288", "orin-nano-8")
+    )
+    assert cell.forecast["eager"].basis[0] == "fitted to the 3 other cells of its device in Table 4"
+    assert cell.forecast["eager"].mid_ms != pytest.approx(cell.paper_ms, rel=1e-4)
+
+
+def test_a_measurement_takes_its_forecasts_place_and_alone_counts() -> None:
+    key = ("amfacpose-r34-384x288", "orin-nano-8", "fp16")
+    fast, slow = (table4_cells({key: measured(ms)}) for ms in (20.0, 70.0))
+    assert (cells_met(fast), cells_met(slow)) == (1, 0)
+    assert "**20.00 measured**" in markdown_table(fast)
+    assert "Met on 1 of 20: an engine was measured for 1 of them." in markdown_table(fast)
+    # Eager PyTorch reproduces the paper; it beats nothing.
+    assert cells_met(table4_cells({(*key[:2], "eager"): measured(20.0)})) == 0
+
+
+def test_neither_kind_stands_in_the_others_column() -> None:
+    cell = table4_cells()[0]
+    with pytest.raises(TypeError, match="a Forecast is nothing measured"):
+        Table4Cell("m", "r", "d", "t", 1.0, {}, {"fp16": cell.forecast["fp16"]})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="a Measured is nothing forecast"):
+        Table4Cell("m", "r", "d", "t", 1.0, {"fp16": measured(1.0)})  # type: ignore[dict-item]
