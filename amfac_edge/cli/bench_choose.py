@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import read_manifest
+from amfac_edge.cli.bench_forecast import add_calibration, calibration
 from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.declared.target import load_target
 from amfac_edge.drawing import require_picture_name, write_picture
 from amfac_edge.errors import InputError
 from amfac_edge.performance.choosing import Choice, Option, chosen, options_for, pareto_front, pareto_picture
+from amfac_edge.performance.forecast.calibrating import measured_engines
+from amfac_edge.performance.receipts import read_receipt
 
 if TYPE_CHECKING:
     import argparse
@@ -34,6 +37,7 @@ def add_choose(parser: CommandParser) -> None:
     parser.add_argument("--budget-ms", type=float, required=True, metavar="MS", help="for one crop, the engine alone")
     parser.add_argument("--min-ap", type=float, default=0.0, metavar="AP", help="in percent, as the papers print it")
     parser.add_argument("--mode", metavar="NAME", help="power mode (default: that of the papers' figures)")
+    add_calibration(parser)
     parser.add_argument("--save", type=Path, metavar="PICTURE", help="the options as a picture, AP against time")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -47,7 +51,9 @@ def choose(arguments: argparse.Namespace) -> int:
     if arguments.save is not None:
         require_picture_name(arguments.save)
     model, target = _recipe(arguments.model), load_target(arguments.target)
-    options = options_for(model, target, mode=arguments.mode)
+    runs = calibration(arguments.calibrate, target, arguments.mode)
+    measured = measured_engines([read_receipt(path) for path in arguments.calibrate])
+    options = options_for(model, target, mode=arguments.mode, runs=runs, measured=measured)
     choice = chosen(options, budget_ms=arguments.budget_ms, min_ap=arguments.min_ap)
     if arguments.save is not None:
         title = f"{target.title}{f', {mode}' if (mode := arguments.mode or target.paper_mode) else ''}"

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amfac_edge.declared.target import load_targets
+from amfac_edge.declared.target import load_target, load_targets
 from amfac_edge.errors import InputError
 from amfac_edge.performance.forecast import Forecast, Subject, forecast_eager, forecast_engine, subject_of
+from amfac_edge.performance.forecast.calibrating import machine_of, timed_runs
 from amfac_edge.performance.forecast.leave_out import (
     ErrorTable,
     board_errors,
     engine_errors,
+    half_errors,
     prior_errors,
     variant_errors,
 )
 from amfac_edge.performance.forecast.recorded import recorded_eager
 from amfac_edge.performance.forecast.roofline import PRECISIONS
 from amfac_edge.performance.forecast.table4 import cells_met, markdown_table, table4_cells
+from amfac_edge.performance.receipts import read_receipt
 
 if TYPE_CHECKING:
     import argparse
 
     from amfac_edge.cli.command import CommandParser
     from amfac_edge.declared.target import Target
+    from amfac_edge.performance.forecast.fitting import TimedRun
 
-__all__ = ["add_forecast", "forecast", "print_forecasts"]
+__all__ = ["add_calibration", "add_forecast", "calibration", "forecast", "print_forecasts"]
 
 _ALL = "all"
 _MOST_CROPS = 1024
@@ -35,6 +40,7 @@ seeing these three boards. RTMPose's rows don't say which Orin NX and which mode
 _EXAMPLES = """examples:
   amfac-bench forecast --target orin-nano,orin-nx-16 model.orin-nano-8.fp16.onnx
   amfac-bench forecast --target orin-nano --mode all --precision fp16,int8 amfacpose-r34-384x288
+  amfac-bench forecast --target cpu --calibrate receipts/*.json amfacpose-r34-384x288
   amfac-bench forecast --errors                      how far the two models are off what they haven't seen
 """
 
@@ -47,9 +53,21 @@ def add_forecast(parser: CommandParser) -> None:
     parser.add_argument("--mode", metavar="NAME", help="power mode, or all (default: that of the papers' figures)")
     parser.add_argument("--precision", metavar="P[,P]", help="fp32, fp16, int8 (default: the file's, or the target's)")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="crops in one run")
+    add_calibration(parser)
     parser.add_argument("--errors", action="store_true", help="the models' errors on figures that were left out")
     parser.add_argument("--table4", action="store_true", help="Table 4 of the AMFACPose paper beside ours, as Markdown")
     parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def add_calibration(parser: CommandParser) -> None:
+    """The option that receipts come by."""
+    text = "receipts of the machine, from which the engine model learns"
+    parser.add_argument("--calibrate", nargs="+", type=Path, default=[], metavar="RECEIPT", help=text)
+
+
+def calibration(paths: list[Path], target: Target, mode: str | None) -> list[TimedRun]:
+    """The runs of `--calibrate`."""
+    return timed_runs([(str(path), read_receipt(path)) for path in paths], target, mode)
 
 
 def forecast(arguments: argparse.Namespace) -> int:
@@ -75,7 +93,7 @@ def forecast(arguments: argparse.Namespace) -> int:
         for subject in subjects
         for target in targets
         for mode in _modes(target, arguments.mode)
-        for each in _of_target(subject, target, mode, precisions, arguments.batch)
+        for each in _of_target(subject, target, mode, precisions, arguments)
     ]
     if arguments.json:
         print(json.dumps({"forecasts": [each.as_json() for each in made]}))
@@ -107,9 +125,10 @@ def print_forecasts(made: list[Forecast]) -> None:
 
 
 def _of_target(
-    subject: Subject, target: Target, mode: str | None, precisions: list[str | None], batch: int
+    subject: Subject, target: Target, mode: str | None, precisions: list[str | None], arguments: argparse.Namespace
 ) -> list[Forecast]:
-    made = [forecast_engine(subject, target, mode=mode, precision=each, batch=batch) for each in precisions]
+    runs, batch = calibration(arguments.calibrate, target, mode), arguments.batch
+    made = [forecast_engine(subject, target, mode=mode, precision=each, batch=batch, runs=runs) for each in precisions]
     if batch == 1 and subject.recipe in recorded_eager() and target.kind != "cpu":
         # Not every card is near one of Table 4.
         with contextlib.suppress(InputError):
@@ -144,7 +163,7 @@ def _memory(each: Forecast) -> str:
 
 
 def _errors(arguments: argparse.Namespace) -> int:
-    tables = [variant_errors(), board_errors(), engine_errors()]
+    tables = [variant_errors(), board_errors(), engine_errors(), *_calibrated(arguments.calibrate)]
     rivals = [board_errors(0.0), board_errors(1.0), prior_errors()]
     if arguments.json:
         print(json.dumps({"errors": [table.as_json() for table in (*tables, *rivals)]}))
@@ -159,6 +178,21 @@ def _errors(arguments: argparse.Namespace) -> int:
         _print_groups(table, rows=False)
     print(_INFERRED)
     return 0
+
+
+def _calibrated(paths: list[Path]) -> list[ErrorTable]:
+    """Each half of the receipts' models, forecast from the other half."""
+    if not paths:
+        return []
+    receipts = [(str(path), read_receipt(path)) for path in paths]
+    first = receipts[0][1]
+    if first.target is None:
+        raise InputError(f"{paths[0]}: it was taken on no known target", cure="Give receipts of a declared target.")
+    target = load_target(first.target)
+    runs = timed_runs(receipts, target, first.power_mode)
+    if len(runs) < 2:  # noqa: PLR2004 - two halves
+        raise InputError("one receipt has no halves", cure="Give receipts of two models or more.")
+    return [half_errors(machine_of(first), target.kind, runs)]
 
 
 def _table4(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from amfac_edge.declared.recipe import load_recipe, recipe_names
 from amfac_edge.drawing import Panel, Series, draw_curves
 from amfac_edge.errors import InputError
 from amfac_edge.performance.forecast import Forecast, forecast_engine, subject_of_recipe
-from amfac_edge.performance.forecast.recorded import recorded_eager
+from amfac_edge.performance.forecast.recorded import recorded_eager, recorded_kernels
 from amfac_edge.performance.samples import Measured
 
 if TYPE_CHECKING:
@@ -121,7 +121,11 @@ def options_for(
     for name in recipe_names():
         recipe = load_recipe(name)
         ap = next((row.ap for row in recipe.published if row.ap is not None), None)
-        if name not in recorded_eager() or recipe.skeleton != model.skeleton or (ap is None and name != model.name):
+        if (
+            (name, "gpu") not in recorded_kernels()
+            or recipe.skeleton != model.skeleton
+            or (ap is None and name != model.name)
+        ):
             continue
         for precision in precisions:
             time: Measured | Forecast | None = measured.get((name, precision))

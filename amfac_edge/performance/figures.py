@@ -30,9 +30,8 @@ SWEET_SPOT = (60.0, 75.0)
 _PLOT = (340, 520)
 _CARD = "rtx-3060"
 _SPEED_ROWS = {
-    "UDP, HRNetV1": ("UDP", "HRNetV1"),
+    "UDP, HRNetV1, FastPose": ("UDP", "HRNetV1", "FastPose"),
     "IDPNet": ("IDPNet-Precision", "IDPNet-Balance", "IDPNet"),
-    "FastPose": ("FastPose",),
     "AMFACPose as printed": ("AMFACPose",),
 }
 # The recipes that Table 5 prints: the crop's size follows from the AP.

@@ -74,7 +74,7 @@ def test_the_front_leaves_out_what_another_beats_twice() -> None:
 def test_models_of_the_same_joints_are_compared_and_the_users_own_is_among_them() -> None:
     options = options_for(MODEL, NANO)
     names = {each.recipe for each in options}
-    assert {"amfacpose-r34-384x288", "eba-prnetcc-r34-256x256", MODEL.name} <= names
+    assert {"amfacpose-r34-384x288", "amfacpose-r34-256x256", MODEL.name} <= names
     assert not any("crowdpose" in name for name in names)
     assert {each.precision for each in options} == {"fp16", "int8"}
     assert not any(each.measured for each in options)

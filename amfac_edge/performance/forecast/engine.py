@@ -35,6 +35,7 @@ ROWS = "rtmpose-tensorrt"
 # Which target stands for a device of that table, and in which mode.
 _STAND_INS = {"orin-nx": ("orin-nx-16", "MAXN"), "rtx-3090": (None, None)}
 _SCHEMA = "amfac-forecast/1"
+_RUNS = ("run", "runs")
 _NUMBERS = ("bandwidth", "compute", "launch_us", "host_ms")
 # Of a CPU no peaks are declared: the numbers themselves are GB/s and GMAC/s.
 _UNIT = Peaks(1.0, 1.0)
@@ -72,7 +73,7 @@ def forecast_engine(
     if precision not in PRECISIONS or batch < 1:
         raise InputError(f"no engine of {precision}, batch {batch}", cure=f"Give one of {', '.join(PRECISIONS)}, 1.")
     mode = _mode(target, mode)
-    belief = learnt(_for_board(target), runs, source=f"{len(runs)} runs timed on this machine")
+    belief = learnt(_for_board(target), runs, source=f"{len(runs)} {_RUNS[len(runs) > 1]} timed on this machine")
     if target.kind == "cpu" and not runs:
         raise InputError(
             f"{target.name}: processors differ too much to forecast one that nothing was measured on",

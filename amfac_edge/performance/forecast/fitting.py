@@ -28,7 +28,7 @@ __all__ = ["Belief", "TimedRun", "learnt"]
 _NINE_OF_TEN = 1.645
 # How far a roofline is off a run that it knows all about, in natural logarithms; the spread of a row's own reading.
 _ROW_SD = 0.1
-_STEPS, _NUDGE = 60, 1e-4
+_STEPS, _NUDGE, _ENOUGH = 60, 1e-4, 1e-9
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ def learnt(belief: Belief, runs: Sequence[TimedRun], *, source: str) -> Belief:
         downhill = precision @ (belief.centre - centre) - slopes.T @ residuals / _ROW_SD**2
         trial = centre + np.linalg.solve(normal + damping * np.diag(np.diag(normal)), downhill)
         misfit = _misfit(belief, trial, precision, runs)
+        if abs(misfit - best) < _ENOUGH * best:
+            break
         if misfit < best:
             centre, best, damping = np.asarray(trial, np.float64), misfit, damping / 3
         else:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ErrorRow", "ErrorTable", "board_errors", "engine_errors", "half_errors", "prior_errors", "variant_errors"]
 
-VARIANT_LIMIT, BOARD_LIMIT, ENGINE_LIMIT = 0.05, 0.08, 0.25
-"""What is aimed at: the mean of a device's left-out variants, of a left-out board, the median of an engine's rows."""
+# What is aimed at: mean of a device's left-out variants, of a left-out board, median of an engine's rows.
+_VARIANT_LIMIT, _BOARD_LIMIT, _ENGINE_LIMIT = 0.05, 0.08, 0.25
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def variant_errors() -> ErrorTable:
         for cell in cells:
             fit = device_fit([other for other in cells if other is not cell], kind)
             rows.append(ErrorRow(device, cell.recipe, cell.ms, fit.ms(cell.cost)))
-    return ErrorTable("eager: one variant left out, on the same device", tuple(rows), VARIANT_LIMIT)
+    return ErrorTable("eager: one variant left out, on the same device", tuple(rows), _VARIANT_LIMIT)
 
 
 def board_errors(share: float = BOARD_SHARES[0]) -> ErrorTable:
@@ -123,13 +123,13 @@ def board_errors(share: float = BOARD_SHARES[0]) -> ErrorTable:
         speed = speed_of(load_target(device), share=share)
         rows += [ErrorRow(device, cell.recipe, cell.ms, fit.ms(cell.cost, speed=speed)) for cell in cells]
     how = {0.5: "the root of bandwidth x clock", 0.0: "clock alone", 1.0: "bandwidth alone"}
-    return ErrorTable(f"eager: one Jetson left out, scaled by {how[share]}", tuple(rows), BOARD_LIMIT)
+    return ErrorTable(f"eager: one Jetson left out, scaled by {how[share]}", tuple(rows), _BOARD_LIMIT)
 
 
 def prior_errors() -> ErrorTable:
     """Engine: RTMPose's published rows, forecast from the peaks and the prior alone."""
     rows = [_row(_MACHINES[kind], run, prior_of(kind)[0]) for kind, runs in published_runs().items() for run in runs]
-    return ErrorTable("engine: RTMPose's rows from the peaks alone", tuple(rows), ENGINE_LIMIT, "median")
+    return ErrorTable("engine: RTMPose's rows from the peaks alone", tuple(rows), _ENGINE_LIMIT, "median")
 
 
 def engine_errors() -> ErrorTable:
@@ -139,7 +139,7 @@ def engine_errors() -> ErrorTable:
         for run in runs:
             others = [other for other in runs if other is not run]
             rows.append(_row(_MACHINES[kind], run, learnt(prior_of(kind)[0], others, source="")))
-    return ErrorTable("engine: one of RTMPose's rows left out", tuple(rows), ENGINE_LIMIT, "median")
+    return ErrorTable("engine: one of RTMPose's rows left out", tuple(rows), _ENGINE_LIMIT, "median")
 
 
 def half_errors(machine: str, kind: str, runs: Sequence[TimedRun]) -> ErrorTable:
@@ -155,7 +155,7 @@ def half_errors(machine: str, kind: str, runs: Sequence[TimedRun]) -> ErrorTable
     for known, asked in (halves, halves[::-1]):
         belief = learnt(prior_of(kind)[0], known, source="")
         rows += [_row(machine, run, belief) for run in asked]
-    return ErrorTable("engine: half of the measured models from the other half", tuple(rows), ENGINE_LIMIT, "median")
+    return ErrorTable("engine: half of the measured models from the other half", tuple(rows), _ENGINE_LIMIT, "median")
 
 
 _MACHINES = {"jetson": "Orin NX (board and mode not stated)", "rtx": "RTX 3090"}

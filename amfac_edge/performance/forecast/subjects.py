@@ -66,10 +66,11 @@ def subject_of(name: str) -> Subject:
 def subject_of_recipe(name: str) -> Subject:
     """The subject of a recorded recipe."""
     recorded = recorded_kernels()
-    if name not in recorded_eager():
+    names = [recipe for recipe, form in recorded if form == "gpu"]
+    if name not in names:
         raise InputError(
             f'"{name}" is neither an artefact nor a network whose costs are recorded',
-            cure=near_names(name, recorded_eager()) + " Of another model give the ONNX that amfac-export writes.",
+            cure=near_names(name, names) + " Of another model give the ONNX that amfac-export writes.",
         )
     kernels = {form: recorded[name, form] for form in ("gpu", "cpu")}
     return Subject(name, name, kernels, recorded_eager()[name].weight_bytes)

@@ -107,7 +107,7 @@ def test_order_of_boards_networks_and_precisions(precision: str) -> None:
 
 
 def test_a_mode_that_holds_the_clock_is_slower() -> None:
-    subject = subject_of_recipe("eba-prnetcc-r34-384x288")
+    subject = subject_of_recipe("amfacpose-r34-384x288")
     times = [forecast_engine(subject, NANO, mode=mode).mid_ms for mode in ("MAXN_SUPER", "25W", "15W", "7W")]
     assert times == sorted(times)
     with pytest.raises(DeclaredError, match="power mode"):
