@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amfac_edge.cli.first_detector import detector_to_run
 from amfac_edge.cli.gpu_options import gpu_options
 from amfac_edge.errors import InputError
 from amfac_edge.live import BoxFile, DetectedPeople, FullFrame
@@ -87,10 +88,11 @@ def people_of(
     if not video:
         options = (("--every", arguments.every), ("--smooth", arguments.smooth), ("--deadline", arguments.deadline))
         for name, value in options:
-            if value:
+            if value is not None and value is not False:
                 raise InputError(f"{name} is about a video; {source.name} is pictures", cure=f"Leave {name} out.")
     found = arguments.detector is not None
-    if not found and not (arguments.smooth or arguments.max_people or arguments.deadline):
+    limited = arguments.max_people is not None or arguments.deadline is not None
+    if not found and not (arguments.smooth or limited):
         return _given(arguments, video=video), None
     entering = (ENTERING_SCORE if arguments.detector_score is None else arguments.detector_score) if found else 0.0
     smooth = video and (found if arguments.smooth is None else arguments.smooth)
@@ -106,7 +108,7 @@ def people_of(
     if not found:
         return _given(arguments, video=video), follower
     detector = open_detector(
-        arguments.detector,
+        detector_to_run(arguments.detector),
         min_score=min(STAYING_SCORE, entering),
         threads=arguments.threads,
         **gpu_options(arguments),

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfac_edge.drawing.text import draw_note
+from amfac_edge.drawing.text import Pen, draw_note
 from amfac_edge.keypoints import checked_frame, load_opencv
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from amfac_edge.keypoints import Bgr, Skeleton
@@ -31,11 +33,13 @@ _BOX: _Colour = (225, 225, 225)
 _SHIFT = 4
 _FARTHEST = 1e6
 _SMALLEST_JOINT = 1.8
+# Height of a label's line in a picture of 640 x 480.
+_LABEL_LINE = 14
 # OpenCV's own circle is a square below a radius of 3 pixels.
 _CIRCLE = np.stack([trigonometric(np.linspace(0, 2 * np.pi, 25)[:-1]) for trigonometric in (np.cos, np.sin)], axis=-1)
 
 
-def draw_poses(
+def draw_poses(  # noqa: PLR0913 - a picture, four arrays of people, and how they look
     image: Bgr,
     keypoints: NDArray[np.floating],
     scores: NDArray[np.floating],
@@ -45,6 +49,7 @@ def draw_poses(
     min_score: float,
     note: str = "",
     outlined: bool = True,
+    labels: Sequence[str] = (),
 ) -> Bgr:
     """A copy of the picture with people drawn on it. Lines grow with the picture and thin out on small people.
 
@@ -57,6 +62,7 @@ def draw_poses(
         min_score: the lowest score that is drawn.
         note: written on a strip at the bottom where it is not empty.
         outlined: whether the boxes are drawn too.
+        labels: N short words, ASCII, each at the upper left corner of its box; none where there are none.
 
     Returns:
         (H, W, 3) uint8 BGR, a new array.
@@ -77,7 +83,26 @@ def draw_poses(
         width = _line_width(box, unit)
         _draw_limbs(cv2, canvas, joints, visible, skeleton.limbs, sides, width)
         _draw_joints(cv2, canvas, joints, visible, sides, width)
+    _draw_labels(cv2, canvas, boxes, labels, unit)
     return draw_note(canvas, note) if note else canvas
+
+
+def _draw_labels(
+    cv2: Any,  # noqa: ANN401 - the lazy module
+    canvas: Bgr,
+    boxes: NDArray[np.floating],
+    labels: Sequence[str],
+    unit: float,
+) -> None:
+    pen = Pen(cv2, round(_LABEL_LINE * unit))
+    height, width = canvas.shape[:2]
+    for box, words in zip(boxes, labels, strict=False):
+        x, y = np.clip(np.nan_to_num(np.asarray(box[:2], dtype=np.float64)), 0, (width, height)).astype(int).tolist()
+        across, down = pen.width(words) + pen.line // 2, round(pen.line * 1.25)
+        left, top = max(0, min(x, width - across)), max(0, min(y, height - down))
+        plate = canvas[top : top + down, left : left + across]
+        plate //= 4
+        pen.write(canvas, words, left + pen.line // 4, top + pen.line)
 
 
 def _unit(image: Bgr) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from amfac_edge.runtime import PoseEstimator
 
 __all__ = ["PosedFrame", "Tally", "posed_frames"]
+
+# An app runs for days: medians are of the last frames.
+_MOST_TIMES = 5000
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +115,8 @@ class Tally:
     people: int = 0
     asked: int = 0
     skipped: int = 0
-    times: list[StageTimes] = field(default_factory=list)
-    asked_ms: list[float] = field(default_factory=list)
+    times: deque[StageTimes] = field(default_factory=lambda: deque(maxlen=_MOST_TIMES))
+    asked_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_TIMES))
 
     def add(self, posed: PosedFrame) -> None:
         """Count a frame."""

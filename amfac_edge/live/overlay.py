@@ -30,6 +30,8 @@ class Overlay:
     Pictures are there as soon as they are drawn. A video ends playable with the frames so far when its `with` block
     ends well or by Ctrl-C; an error leaves the old file.
 
+    Who is followed through a video has their id at the box.
+
     Args:
         path: .mp4 or .avi for a video; a folder for a folder, whose pictures keep their names; for one picture a file
             or a folder.
@@ -71,6 +73,7 @@ class Overlay:
             self._skeleton,
             min_score=self._min_score,
             note=self._note,
+            labels=[] if posed.ids is None or not self._source.video else [str(number) for number in posed.ids],
         )
         if not self._source.video:
             write_picture(self.path / posed.frame.name if self._in_folder else self.path, picture)

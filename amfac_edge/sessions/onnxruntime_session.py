@@ -187,7 +187,7 @@ def _manifest_inside(path: Path) -> Manifest:
     if manifest is None:
         raise ModelFileError(
             f"{path}: not an artefact of amfac-export: no {manifest_path(path).name} beside it, no metadata inside",
-            cure=f"Run amfac-export {path} --target cpu first; it takes any SimCC model.",
+            cure=f"Run amfac-export {path} --target cpu first; it takes any SimCC model, RTMDet and YOLOX.",
         )
     return manifest
 
