@@ -5,12 +5,15 @@ It needs Python 3.10, NumPy and the board's own TensorRT; all else is in the kit
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import RTX, TENSORRT
+from amfac_edge.cli.bench import main as bench
 from amfac_edge.cli.build_options import add_build_options, build_options
 from amfac_edge.cli.build_progress import BuildLine
 from amfac_edge.cli.command import CommandParser, run_command
@@ -19,7 +22,7 @@ from amfac_edge.compiler.forms import plan_for_this_machine
 from amfac_edge.declared.reading import reading
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import AmfacError, MachineError, ModelFileError
-from amfac_edge.files import file_bytes, json_value, sha256_of
+from amfac_edge.files import file_bytes, json_value, sha256_of, write_bytes
 from amfac_edge.serving.kits import KIT_FILE, KIT_SCHEMA
 from amfac_edge.sessions.host import this_host
 
@@ -45,6 +48,7 @@ def _parser(kit: Path) -> CommandParser:
     add("--out", type=Path, default=kit, metavar="DIR", help="folder for the plan (default: the kit's)")
     add("--flavour", choices=(TENSORRT, RTX), default=TENSORRT, help="the library (default: TensorRT proper)")
     add("--anyway", action="store_true", help="build although this machine is not the kit's target")
+    add("--bench", action="store_true", help="measure the plan too, by amfac-bench, into PLAN.bench.json")
     add_build_options(parser)
     return parser
 
@@ -67,8 +71,23 @@ def _build(argv: Sequence[str], kit: Path) -> int:
             built = plan_from_artefact(artefact, [target], arguments.out, options=options, progress=line)
     for note in built.notes:
         print(f"  {note}", file=sys.stderr)
+    if arguments.bench:
+        _measure(built.path)
     print(built.path)
     return 0
+
+
+def _measure(plan: Path) -> None:
+    """What amfac-bench says of the plan, beside it; a machine that can't run it has its plan all the same."""
+    said, path = io.StringIO(), plan.with_name(f"{plan.name}.bench.json")
+    path.unlink(missing_ok=True)  # of the plan that lay there before
+    print(f"measuring {plan.name}", file=sys.stderr, flush=True)
+    with contextlib.redirect_stdout(said):
+        code = bench(["run", str(plan), "--json"])
+    if code == 0:
+        write_bytes(path, said.getvalue().encode())
+    else:
+        print("  the plan was built, and not measured, for the reason above", file=sys.stderr)
 
 
 def kit_around(artefact: Path) -> tuple[Path, BuildOptions] | None:

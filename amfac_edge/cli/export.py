@@ -207,7 +207,14 @@ def _engine(
     words = build_words(arguments)
     with BuildLine() as line:
         if board is not None:
-            return build_engine_on_board(artefact, target, board, words, beside=beside, say=line.say)
+            return build_engine_on_board(
+                artefact,
+                target,
+                board,
+                (*words, *(["--bench"] if arguments.bench else [])),
+                beside=beside,
+                say=line.say,
+            )
         order = Order(build_options(arguments), words, beside, cards, shared)
         return build_engine(artefact, target, order, progress=line, say=line.say)
 

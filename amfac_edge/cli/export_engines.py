@@ -27,6 +27,7 @@ def add_board_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("building on the board, over ssh")
     group.add_argument("--on", metavar="USER@HOST[:PORT]", help="build there what would be a kit, and bring the plan")
     group.add_argument("--remote-python", default="python3", metavar="PATH", help="the Python there (python3)")
+    group.add_argument("--bench", action="store_true", help="with --on: amfac-bench measures the plan there as well")
 
 
 def board_of(arguments: argparse.Namespace, targets: Sequence[Target]) -> Board | None:
@@ -37,6 +38,11 @@ def board_of(arguments: argparse.Namespace, targets: Sequence[Target]) -> Board 
         MachineError: it isn't reached, or has no Python for a build.
     """
     if arguments.on is None:
+        if arguments.bench:
+            raise InputError(
+                "--bench measures the plan on the board of --on, and none is named",
+                cure="Add --on USER@HOST, or run amfac-bench PLAN where the plan belongs.",
+            )
         return None
     board = Board.parse(arguments.on, python=arguments.remote_python)
     names = [target.name for target in targets if target.kind != "cpu"]

@@ -6,12 +6,12 @@ import platform
 import time
 from collections import deque
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+import amfac_edge
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import MachineError
 from amfac_edge.files import sha256_of
@@ -155,7 +155,7 @@ def conditions_of(
         people=people,
         governor=processor.governor,
         versions={
-            "amfac-edge": metadata.version("amfac-edge"),
+            "amfac-edge": amfac_edge.__version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
             "opencv": load_opencv("cutting crops").__version__,

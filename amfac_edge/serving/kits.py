@@ -26,20 +26,13 @@ if TYPE_CHECKING:
     from amfac_edge.artefact import Manifest
     from amfac_edge.declared.target import Target
 
-__all__ = ["KIT_FILE", "KIT_SCHEMA", "LEAN_ROOMS", "kit_name", "write_kit"]
+__all__ = ["KIT_FILE", "KIT_SCHEMA", "kit_name", "write_kit"]
 
 KIT_FILE, KIT_SCHEMA = "kit.json", "amfac-kit/1"
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
-LEAN_ROOMS = (
-    "errors.py", "files.py", "children.py", "declared", "keypoints", "machine", "artefact", "sessions", "compiler",
-    "runtime", "people", "cameras", "drawing", "live", "performance", "serving",
-)  # fmt: skip
-"""What a board needs of this package to build, run and measure; none of it imports torch or onnx."""
-
-_COMMANDS = ("__init__", "bench", "build_kit", "doctor", "info", "run")
-# What is imported at the top of a file; what only some way through a command needs may be absent on a board.
-_IMPORTED_COMMAND = re.compile(r"^from amfac_edge\.cli\.(\w+) import", re.MULTILINE)
+_COMMANDS = ("__init__", "bench", "build_kit", "doctor", "doctor_file", "info", "run")
+_IMPORT = re.compile(r"^( *)from amfac_edge\.(\w+)(?:\.(\w+))?", re.MULTILINE)
 _BUILD = '''"""Builds the plan of this kit on the machine that it is for: python3 build.py (--help tells more)."""
 
 import sys
@@ -122,24 +115,29 @@ def _members(
     yield from beside.items()
     yield "build.py", _BUILD.encode()
     package = Path(amfac_edge.__file__).parent
-    sources = [package / "__init__.py", *_commands(package / "cli")]
-    for room in LEAN_ROOMS:
-        folder = package / room
-        sources += [folder] if room.endswith(".py") else [*folder.rglob("*.py"), *folder.rglob("*.cu")]
-    for source in sorted(sources):
+    for source in sorted({package / "__init__.py", *_sources(package)}):
         yield f"amfac_edge/{source.relative_to(package).as_posix()}", source.read_bytes()
     for room in ("engines", "export"):
         for declared in sorted(declared_folder(room).glob("*.toml")):
             yield f"amfac_edge/_declared/{room}/{declared.name}", json_bytes(read_toml(declared))
 
 
-def _commands(folder: Path) -> list[Path]:
-    """The commands of a board, and what they import of their own room."""
-    found: dict[str, str] = {}
-    waiting = list(_COMMANDS)
+def _sources(package: Path) -> set[Path]:
+    """The commands of a board and what they import: single files of their own room, other rooms as a whole."""
+    found: set[Path] = set()
+    waiting = [package / "cli" / f"{name}.py" for name in _COMMANDS]
     while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = (folder / f"{name}.py").read_text()
-            waiting += _IMPORTED_COMMAND.findall(found[name])
-    return [folder / f"{name}.py" for name in found]
+        source = waiting.pop()
+        if source in found:
+            continue
+        found.add(source)
+        is_command = source.parent.name == "cli"
+        for indent, room, module in _IMPORT.findall(source.read_text()):
+            if is_command and indent:  # for some ways through a command, which a board may lack
+                continue
+            folder = package / room
+            if room == "cli":
+                waiting.append(folder / f"{module}.py")
+            else:
+                waiting += [*folder.rglob("*.py"), *folder.rglob("*.cu")] or [package / f"{room}.py"]
+    return found

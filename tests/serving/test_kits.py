@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amfac_edge.artefact import RTX, manifest_path, read_manifest, read_plan_header
+from amfac_edge.cli import build_kit
 from amfac_edge.compiler import has_builder
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import ModelFileError, OutputError
@@ -130,6 +131,32 @@ def test_options_that_the_kit_was_made_with_come_first(artefact: Path, tmp_path:
     assert refused.returncode == 2
     assert "optimisation level 9 is not 0 to 5" in refused.stderr
     assert "optimisation level 7 is" in bare("build.py", "--anyway", "--optimization-level", "7", cwd=folder).stderr
+
+
+@pytest.mark.skipif(not has_builder(RTX), reason="TensorRT-RTX is not installed: make rtx")
+def test_a_plan_is_measured_where_it_was_built(
+    tmp_path: Path, markers: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artefact = markers.write_artefact(tmp_path / "marker.rtx-4090.fp32.onnx", batch="1-4")
+    with tarfile.open(write_kit(artefact, load_target("rtx-4090"), tmp_path)) as archive:
+        archive.extractall(tmp_path / "board", filter="data")
+    folder = tmp_path / "board" / "marker.rtx-4090.fp32"
+
+    def measures(words: list[str]) -> int:
+        sys.stdout.write(json.dumps({"measured": words}))
+        return code
+
+    monkeypatch.setattr(build_kit, "bench", measures)
+    words = ["--flavour", "tensorrt-rtx", "--bench"]
+    code = 0
+    assert build_kit.main(words, folder) == 0
+    plan = capsys.readouterr().out.strip()
+    measured = Path(f"{plan}.bench.json")
+    assert json.loads(measured.read_text()) == {"measured": ["run", plan, "--json"]}
+    code = 3
+    assert build_kit.main(words, folder) == 0
+    assert not measured.exists()
+    assert "built, and not measured" in capsys.readouterr().err
 
 
 def test_another_machine_is_told_so(unpacked: Path) -> None:

@@ -42,7 +42,7 @@ def test_a_checkpoint_becomes_a_plan_of_the_board(
     checkpoint = tmp_path / "tiny.pth"
     fresh_checkpoint(tiny_recipe, 0, checkpoint)
     words = [str(checkpoint), "--target", "rtx-4090", "--on", "board", "--remote-python", sys.executable]
-    assert main([*words, "--workspace", "64", "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert main([*words, "--workspace", "64", "--bench", "--out", str(tmp_path / "out"), "--json"]) == 0
     told, err = capsys.readouterr()
     [made] = json.loads(told)["artefacts"]
     plan = tmp_path / "out" / made["plan"].rpartition("/")[2]
@@ -54,5 +54,7 @@ def test_a_checkpoint_becomes_a_plan_of_the_board(
     assert made["beside"] == [f"{plan}.build.log"]
     assert "building for GeForce RTX 4090" in err
     assert "built on board" in err
+    # Nothing here runs a plan, and the plan came all the same.
+    assert "built, and not measured, for the reason above" in err
     assert not list((tmp_path / "out").glob("*.kit.tar.gz"))
     assert board_machine.left_over() == []
