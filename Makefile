@@ -15,13 +15,14 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements
 INSTALLED := $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test rtx sshd check check-style check-types check-contracts tests coverage test-310 package clean
+.PHONY: help demo test rtx sshd rtsp check check-style check-types check-contracts tests coverage test-310 package clean
 
 help:
 	@echo "make demo      install into $(VENV), export a model, run it on a photo, measure it; results in demo-out/"
 	@echo "make test      the same environment: all quality tools, then all tests"
 	@echo "make rtx       TensorRT-RTX into the same environment (250 MB): its tests build real plans, without a GPU"
 	@echo "make sshd      an ssh server, unpacked into .make: the tests of building over ssh connect to it"
+	@echo "make rtsp      an RTSP server and a static ffmpeg, unpacked into .make: the tests of cameras watch its stream"
 	@echo "make check     the quality tools alone          make tests     the tests alone"
 	@echo "make coverage  the tests, and which lines none of them reaches"
 	@echo "make test-310  the board's tests on Python 3.10, where one is found"
@@ -114,6 +115,33 @@ $(SSHD):
 	@cd .make/sshd-packages && { apt-get -qq download $(SSHD_PACKAGES) || \
 	    { apt-get -qq update && apt-get -qq download $(SSHD_PACKAGES); }; }
 	@for package in .make/sshd-packages/*.deb; do dpkg-deb -x "$$package" .make/sshd || exit 1; done
+
+# Network cameras are tried against a real server, fed by a real encoder: the system's package and all that it needs, and
+# the ffmpeg out of a wheel, unpacked and not installed. Without them those tests are skipped.
+RTSP := .make/rtsp/usr/bin/rtsp-server-perl
+FFMPEG := .make/rtsp/ffmpeg
+
+rtsp: $(INSTALLED)
+	@if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+	    $(MAKE) --no-print-directory $(RTSP) $(FFMPEG); \
+	else echo "make rtsp: no apt here; the tests of network cameras are skipped"; fi
+
+$(RTSP):
+	@rm -rf .make/rtsp-packages && mkdir -p .make/rtsp .make/rtsp-packages
+	@cd .make/rtsp-packages && needed() { apt-get -qq --simulate --no-install-recommends install rtsp-server-perl | \
+	        sed -n "s/^Inst \([^ ]*\) .*/\1/p"; } && \
+	    packages=$$(needed) && { [ -n "$$packages" ] || { apt-get -qq update && packages=$$(needed); }; } && \
+	    { apt-get -qq download $$packages || { apt-get -qq update && apt-get -qq download $$packages; }; }
+	@for package in .make/rtsp-packages/*.deb; do dpkg-deb -x "$$package" .make/rtsp || exit 1; done
+
+$(FFMPEG):
+	@mkdir -p .make/rtsp
+	@$(RUN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	    --dest .make/rtsp imageio-ffmpeg==0.6.0
+	@$(RUN)/python -c 'import glob, zipfile; wheel = zipfile.ZipFile(glob.glob(".make/rtsp/imageio_ffmpeg-*.whl")[0]); \
+	    (name,) = [name for name in wheel.namelist() if "/binaries/ffmpeg" in name]; \
+	    open("$@", "wb").write(wheel.read(name))'
+	@rm -f .make/rtsp/imageio_ffmpeg-*.whl && chmod +x $@
 
 tests: $(INSTALLED)
 	$(RUN)/python -m pytest $(PYTEST_ARGS)

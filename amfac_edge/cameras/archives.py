@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from amfac_edge.cameras.frames import Frame
 from amfac_edge.cameras.pictures import PICTURE_SUFFIXES, read_picture
-from amfac_edge.cameras.sources import Frame, open_source
+from amfac_edge.cameras.sources import open_source
 from amfac_edge.errors import FrameError, InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from amfac_edge.keypoints import PeopleBoxes
 
 if TYPE_CHECKING:
-    from amfac_edge.cameras.sources import Frame
+    from amfac_edge.cameras.frames import Frame
 
 __all__ = ["BoxSource", "FullFrame"]
 

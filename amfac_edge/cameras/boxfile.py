@@ -29,7 +29,7 @@ from amfac_edge.keypoints import PeopleBoxes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from amfac_edge.cameras.sources import Frame
+    from amfac_edge.cameras.frames import Frame
 
 __all__ = ["BoxFile"]
 

@@ -1,13 +1,15 @@
-"""Frames one after the other, from a picture, a folder of pictures or a video file."""
+"""Frames one after the other, from a picture, a folder of pictures or a video file; cameras by their address."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from amfac_edge.cameras.addresses import camera_address
+from amfac_edge.cameras.backends import open_camera
+from amfac_edge.cameras.frames import Frame
 from amfac_edge.cameras.headers import HEADER_BYTES, picture_kind
 from amfac_edge.cameras.pictures import PICTURE_SUFFIXES, check_size, read_picture
 from amfac_edge.errors import FrameError
@@ -16,64 +18,31 @@ from amfac_edge.keypoints import load_opencv
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from amfac_edge.keypoints import Bgr
+    from amfac_edge.cameras.frames import FrameSource
 
-__all__ = ["Frame", "FrameSource", "open_source"]
+__all__ = ["open_source"]
 
-_SOURCE_CURE = "Give a picture, a folder of pictures or a video file."
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame of a source.
-
-    Attributes:
-        index: its number in the source, from 0; a picture that was skipped keeps its number.
-        time: seconds from the start of a video; 0 for pictures, which have no clock.
-        name: file name of the picture or of the video.
-        image: (H, W, 3) uint8 BGR.
-    """
-
-    index: int
-    time: float
-    name: str
-    image: Bgr
-
-
-class FrameSource(Protocol):
-    """Frames in order; iterating again starts again.
-
-    Attributes:
-        name: of the file or folder.
-        video: whether the frames follow each other in time.
-        fps: frames a second of a video; None for pictures, and where the file does not say.
-        length: how many frames there will be, as announced; None where that is unknown.
-        skipped: (name, reason) of what the last iteration could not read.
-        ignored: names in a folder that are no pictures, by their suffix.
-    """
-
-    name: str
-    video: bool
-    fps: float | None
-    length: int | None
-    skipped: list[tuple[str, str]]
-    ignored: list[str]
-
-    def __iter__(self) -> Iterator[Frame]:
-        """The frames, from the first one."""
-        ...  # pragma: no cover - a protocol has no body
+_SOURCE_CURE = (
+    "Give a picture, a folder of pictures or a video file, or a camera: v4l2:///dev/video0, rtsp://host/path."
+)
 
 
 def open_source(uri: str | Path) -> FrameSource:
-    """The frames of a picture, of a folder or of a video file.
+    """The frames of a picture, of a folder, of a video file or of a camera (see `camera_address`).
 
     A folder gives its pictures sorted by name; subfolders, hidden files and other files are left out (`ignored`), and a
     broken picture is skipped (`skipped`). A video that breaks off gives its frames up to there.
 
+    A camera has a thread of its own: close it (`LiveSource.close`) when its frames are no longer wanted.
+
     Raises:
-        FrameError: nothing there, no picture, no video, or not a single frame in it.
+        FrameError: nothing there, no picture, no video, no camera, or not a single frame in it.
+        MachineError: a camera that nothing on this machine can read.
         MissingExtraError: OpenCV is not installed.
     """
+    address = camera_address(uri) if isinstance(uri, str) else None
+    if address is not None:
+        return open_camera(address)
     path = Path(uri)
     try:
         if path.is_dir():
@@ -93,6 +62,7 @@ def open_source(uri: str | Path) -> FrameSource:
 class _Picture:
     """One picture, read when it is opened, so that a bad one is known before anything else is done."""
 
+    live = False
     video = False
     fps: float | None = None
     length: int | None = 1
@@ -110,6 +80,7 @@ class _Picture:
 class _Folder:
     """The pictures of a folder."""
 
+    live = False
     video = False
     fps: float | None = None
 
@@ -146,6 +117,7 @@ class _Folder:
 class _Video:
     """A video file, through whichever backend of OpenCV opens it."""
 
+    live = False
     video = True
 
     def __init__(self, path: Path) -> None:

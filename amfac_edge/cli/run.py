@@ -1,4 +1,4 @@
-"""amfac-run: the joints of the people in a picture, a folder of pictures or a video."""
+"""amfac-run: the joints of the people in a picture, a folder of pictures, a video or in front of a camera."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amfac_edge.cameras import open_source
+from amfac_edge.cameras import shown_source
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
 from amfac_edge.cli.first_run import engine_to_run
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.cli.run_archive import add_archive_options, archive_outputs, is_archive_run, run_archive
+from amfac_edge.cli.run_live import add_live_options, check_live_options, source_of, stats_of
 from amfac_edge.cli.run_people import add_people_options, check_people_options, detector_remark, people_of
 from amfac_edge.errors import InputError
 from amfac_edge.files import refuse_overwriting, writable_folder
-from amfac_edge.live import BoxFile, CocoResults, Overlay, PoseLines, Tally, posed_frames
+from amfac_edge.live import BoxFile, CocoResults, Overlay, PoseLines, Tally, bounded_frames, posed_frames
 from amfac_edge.runtime import PoseEstimator
 
 if TYPE_CHECKING:
@@ -36,10 +37,13 @@ _EXAMPLES = """examples:
   amfac-run --engine model.onnx --source film.mp4 --detector rtmdet.onnx --save poses.mp4
   amfac-run --engine model.onnx --source film.mp4 --json | jq .people
   amfac-run --engine model.onnx --source archive/ --shard 0/16 --lines poses-00.jsonl --resume
+  amfac-run --engine model.onnx --source v4l2:///dev/video0 --json --stats stats.jsonl
 
+cameras: csi://0?width=1280&height=720&fps=60, v4l2:///dev/video0?width=1280&height=720&fps=30, rtsp://host/path,
+gst:PIPELINE. The newest frame is taken, older ones are dropped; a camera that is gone is connected to again.
 an .onnx on the board or card that it was exported for, with TensorRT: the first run builds its plan and keeps it.
 boxes: a COCO results list (bbox as x, y, width, height; image_id, file_name or frame) or a COCO data set.
-interrupted with Ctrl-C: the video and the pictures so far are kept; --results is written only when all is done.
+ended by Ctrl-C or SIGTERM: the video and the pictures so far are kept; --results is written only when all is done.
 """
 
 
@@ -53,8 +57,9 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--engine", required=True, type=Path, metavar="FILE", help="an .onnx or .plan that amfac-export wrote"
     )
-    parser.add_argument("--source", required=True, metavar="PATH", help="a picture, a folder of pictures or a video")
+    parser.add_argument("--source", required=True, metavar="PATH|URI", help="a picture, a folder, a video or a camera")
     add_people_options(parser)
+    add_live_options(parser)
     parser.add_argument(
         "--save", type=Path, metavar="PATH", help="draw: a picture, a folder, or .mp4 or .avi for a video"
     )
@@ -73,22 +78,17 @@ def _run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     if is_archive_run(arguments):
         return run_archive(arguments, lambda: _estimator(arguments))
-    source = open_source(arguments.source)
     tally = Tally()
-    with _estimator(arguments) as estimator, contextlib.ExitStack() as with_detector:
-        boxes, follower = people_of(arguments, source, estimator, with_detector)
+    with contextlib.ExitStack() as opened:
+        source = source_of(arguments, opened)
+        estimator = opened.enter_context(_estimator(arguments))
+        boxes, follower = people_of(arguments, source, estimator, opened)
         files = _files(arguments, source, estimator)
         try:
             with contextlib.ExitStack() as until_done:
-                for file in files:
-                    until_done.enter_context(file)
-                listeners: list[Callable[[PosedFrame], None]] = [tally.add, *(file.add for file in files)]
-                if arguments.json:
-                    listeners.append(PoseLines(sys.stdout).add)
-                elif source.length and source.length > 1:
-                    bar = until_done.enter_context(ProgressBar("poses", source.length))
-                    listeners.append(lambda _: bar.advance())
-                for posed in posed_frames(source, estimator, boxes, follower):
+                listeners = [tally.add, *_listeners(arguments, source, files, until_done)]
+                frames = bounded_frames(source, frames=arguments.frames, seconds=arguments.duration)
+                for posed in posed_frames(frames, estimator, boxes, follower):
                     for listener in listeners:
                         listener(posed)
         except KeyboardInterrupt:
@@ -104,13 +104,6 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _estimator(arguments: argparse.Namespace) -> PoseEstimator:
-    # Threads and providers are ONNX Runtime's: who names one wants that.
-    if arguments.provider is None and arguments.threads is None:
-        arguments.engine = engine_to_run(arguments.engine)
-    return PoseEstimator(arguments.engine, threads=arguments.threads, **gpu_options(arguments))
-
-
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what can be refused before anything is loaded."""
     if not 0 <= arguments.min_score <= 1:
@@ -118,12 +111,39 @@ def _check(arguments: argparse.Namespace) -> None:
             f"--min-score {arguments.min_score:g} is not within 0 and 1", cure="Scores lie within 0 and 1."
         )
     check_people_options(arguments)
+    check_live_options(arguments)
     outputs = [output for output in (arguments.save, arguments.results) if output is not None]
     outputs += archive_outputs(arguments)
     inputs = (arguments.engine, arguments.source, arguments.boxes or arguments.detector or arguments.engine)
     refuse_overwriting(outputs, map(Path, inputs))
     if arguments.results:
         writable_folder(arguments.results.parent)
+
+
+def _estimator(arguments: argparse.Namespace) -> PoseEstimator:
+    # Threads and providers are ONNX Runtime's: who names one wants that.
+    if arguments.provider is None and arguments.threads is None:
+        arguments.engine = engine_to_run(arguments.engine)
+    return PoseEstimator(arguments.engine, threads=arguments.threads, **gpu_options(arguments))
+
+
+def _listeners(
+    arguments: argparse.Namespace,
+    source: FrameSource,
+    files: Sequence[Overlay | CocoResults],
+    until_done: contextlib.ExitStack,
+) -> list[Callable[[PosedFrame], None]]:
+    """Who is told of every frame; `until_done` ends them."""
+    for file in files:
+        until_done.enter_context(file)
+    listeners: list[Callable[[PosedFrame], None]] = [file.add for file in files]
+    if arguments.json:
+        listeners.append(PoseLines(sys.stdout).add)
+    elif source.length and source.length > 1:
+        bar = until_done.enter_context(ProgressBar("poses", source.length))
+        listeners.append(lambda _: bar.advance())
+    stats = stats_of(arguments, source, until_done)
+    return listeners if stats is None else [*listeners, stats.add]
 
 
 def _files(arguments: argparse.Namespace, source: FrameSource, estimator: PoseEstimator) -> list[Overlay | CocoResults]:
@@ -185,7 +205,7 @@ def _say_saved(files: Sequence[Overlay | CocoResults], *, finished: bool) -> Non
 
 
 def _say_next(arguments: argparse.Namespace) -> None:
-    engine, source = shlex.quote(str(arguments.engine)), shlex.quote(arguments.source)
+    engine, source = shlex.quote(str(arguments.engine)), shlex.quote(shown_source(arguments.source))
     commands = [f"amfac-bench {engine}", f"amfac-info {engine}"]
     if not arguments.save:
         commands.insert(0, f"amfac-run --engine {engine} --source {source} --save PATH")

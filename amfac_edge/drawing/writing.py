@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any
+import shutil
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from amfac_edge.errors import FrameError, OutputError
 from amfac_edge.files import atomic_file, write_bytes
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["VideoFile", "require_picture_name", "write_picture"]
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+# An MP4 is nothing without its index, which is written at the end: there must be room for it, and for what is buffered.
+_RESERVE, _INDEX_OF_FRAME = 16 << 20, 32
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
@@ -66,8 +69,10 @@ class VideoFile:
     """A video that is being written: to a temporary file beside its target, renamed when it is complete.
 
     Use it in a `with` block. A block that ends well, or by Ctrl-C, leaves a playable video of the frames so far; a
-    block that ends by an error leaves the old file, or none. A process that is killed leaves the old file too, and a
-    hidden one that ends in `.part` and the suffix and can't be played (an MP4 is nothing without its end).
+    block that ends by an error leaves the old file, or none. A disk that is nearly full ends the video while there is
+    still room to complete it: `write` raises, and the frames so far are there. A process that is killed leaves the old
+    file too, and a hidden one that ends in `.part` and the suffix and can't be played (an MP4 is nothing without its
+    end).
 
     Args:
         path: its suffix is .mp4 (MPEG-4 part 2) or .avi (Motion JPEG).
@@ -91,6 +96,7 @@ class VideoFile:
         """How many frames were written so far."""
         self._fps = fps
         self._size = size
+        self._ended = False
 
     def __enter__(self) -> VideoFile:
         self._cv2 = load_opencv("writing videos")
@@ -112,6 +118,7 @@ class VideoFile:
 
         Raises:
             FrameError: another size, or no picture.
+            OutputError: the disk is nearly full; the video is complete with the frames before this one.
         """
         frame = checked_frame(image)
         if frame.shape[:2] != tuple(self._size):
@@ -120,12 +127,17 @@ class VideoFile:
                 f"{self._size[1]}x{self._size[0]}",
                 cure="Resize the frames to one size, or write pictures.",
             )
+        free = shutil.disk_usage(self._temporary.parent).free
+        if free < _RESERVE + _INDEX_OF_FRAME * self.frames + frame.nbytes:
+            self._end_early(free)
         self._writer.write(frame)
         self.frames += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._ended:
+            return
         self._writer.release()
         interrupted = kind is not None and not issubclass(kind, Exception)
         if kind is None or (interrupted and self.frames):
@@ -136,6 +148,19 @@ class VideoFile:
             self._discard()
             raise fault from error
         self._discard()
+
+    def _end_early(self, free: int) -> NoReturn:
+        self._ended = True
+        self._writer.release()
+        full = f"{self.path}: the disk is nearly full ({free / 1e6:.1f} MB are free)"
+        if self._fault() is None:
+            self._atomic.__exit__(None, None, None)
+            raise OutputError(
+                f"{full}; the video ends after {self.frames} frames and is kept",
+                cure="Free space there before the next.",
+            )
+        self._discard()
+        raise OutputError(f"{full}; no video was written", cure="Free space there, or choose another folder.")
 
     def _fault(self) -> OutputError | None:
         if not self.frames:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from amfac_edge.cameras.boxes import BoxSource, FullFrame
 from amfac_edge.cameras.boxfile import BoxFile
 from amfac_edge.live.archive import Position, posed_archive, position_after
+from amfac_edge.live.bounds import bounded_frames
 from amfac_edge.live.detected import DetectedPeople
 from amfac_edge.live.journal import LineJournal, is_complete
 from amfac_edge.live.loop import PosedFrame, Tally, posed_frames
 from amfac_edge.live.overlay import Overlay
 from amfac_edge.live.results import CocoResults, PoseLines, pose_line
+from amfac_edge.live.stats import LiveStats, stats_line, stats_sentence
 
 __all__ = [
     "BoxFile",
@@ -18,14 +20,18 @@ __all__ = [
     "DetectedPeople",
     "FullFrame",
     "LineJournal",
+    "LiveStats",
     "Overlay",
     "PoseLines",
     "PosedFrame",
     "Position",
     "Tally",
+    "bounded_frames",
     "is_complete",
     "pose_line",
     "posed_archive",
     "posed_frames",
     "position_after",
+    "stats_line",
+    "stats_sentence",
 ]

@@ -109,7 +109,7 @@ def _followed(frame: Frame, estimator: PoseEstimator, boxes: BoxSource, follower
 
 @dataclass
 class Tally:
-    """What has gone through so far: frames, people, who was left out, and times of stages and of the detector."""
+    """What has gone through so far: frames, people, who was left out, and the latest times of stages and detector."""
 
     frames: int = 0
     people: int = 0

@@ -8,13 +8,14 @@ from amfac_edge.cameras import PICTURE_SUFFIXES
 from amfac_edge.drawing import VideoFile, draw_poses, write_picture
 from amfac_edge.errors import OutputError
 from amfac_edge.files import writable_folder
+from amfac_edge.live.recording import CameraVideo
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from amfac_edge.cameras import FrameSource
-    from amfac_edge.keypoints import Skeleton
+    from amfac_edge.cameras import Frame, FrameSource
+    from amfac_edge.keypoints import Bgr, Skeleton
     from amfac_edge.live.loop import PosedFrame
 
 __all__ = ["Overlay"]
@@ -58,7 +59,7 @@ class Overlay:
         self._min_score = min_score
         self._note = note
         self._skeleton = skeleton
-        self._video: VideoFile | None = None
+        self._video: VideoFile | CameraVideo | None = None
         self._in_folder = self._fits(folder=folder)
         writable_folder(path if self._in_folder else path.parent)
 
@@ -78,11 +79,18 @@ class Overlay:
         if not self._source.video:
             write_picture(self.path / posed.frame.name if self._in_folder else self.path, picture)
         else:
-            if self._video is None:
-                height, width = picture.shape[:2]
-                self._video = VideoFile(self.path, self._source.fps or _USUAL_FPS, (height, width)).__enter__()
-            self._video.write(picture)
+            self._add_to_video(posed.frame, picture)
         self.count += 1
+
+    def _add_to_video(self, frame: Frame, picture: Bgr) -> None:
+        if self._video is None:
+            height, width = picture.shape[:2]
+            video = CameraVideo if self._source.live else VideoFile
+            self._video = video(self.path, self._source.fps or _USUAL_FPS, (height, width)).__enter__()
+        if isinstance(self._video, CameraVideo):
+            self._video.write(frame, picture)
+        else:
+            self._video.write(picture)
 
     def __enter__(self) -> Overlay:
         return self
