@@ -87,5 +87,5 @@ def gpu_array(array: OnGpu, *, what: str, shape: tuple[int | None, ...]) -> GpuA
             f"the {what} on the GPU: dtype {interface['typestr']}, shape {found}{layout}",
             cure=f"Give contiguous uint8 of shape ({sides}), BGR.",
         )
-    stream = interface.get("stream") if interface["version"] >= _VERSION_WITH_STREAMS else ANY_STREAM
+    stream = interface.get("stream") if interface.get("version", 0) >= _VERSION_WITH_STREAMS else ANY_STREAM
     return GpuArray(int(interface["data"][0]), found, stream)
