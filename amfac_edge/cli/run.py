@@ -15,6 +15,7 @@ from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.cli.run_archive import add_archive_options, archive_outputs, is_archive_run, run_archive
 from amfac_edge.cli.run_live import add_live_options, check_live_options, source_of, stats_of
 from amfac_edge.cli.run_people import add_people_options, check_people_options, detector_remark, people_of
+from amfac_edge.cli.run_screen import Screens, add_screen_options, check_screen_options
 from amfac_edge.errors import InputError
 from amfac_edge.files import refuse_overwriting, writable_folder
 from amfac_edge.live import BoxFile, CocoResults, Overlay, PoseLines, Tally, bounded_frames, posed_frames
@@ -38,6 +39,7 @@ _EXAMPLES = """examples:
   amfac-run --engine model.onnx --source film.mp4 --json | jq .people
   amfac-run --engine model.onnx --source archive/ --shard 0/16 --lines poses-00.jsonl --resume
   amfac-run --engine model.onnx --source v4l2:///dev/video0 --json --stats stats.jsonl
+  amfac-run --engine model.onnx --source csi://0 --detector rtmdet.onnx --page 8080
 
 cameras: csi://0?width=1280&height=720&fps=60, v4l2:///dev/video0?width=1280&height=720&fps=30, rtsp://host/path,
 gst:PIPELINE. The newest frame is taken, older ones are dropped; a camera that is gone is connected to again.
@@ -70,6 +72,7 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="of an .onnx (default: this machine's cores)")
     add_gpu_options(parser)
+    add_screen_options(parser)
     add_archive_options(parser)
     return parser
 
@@ -86,9 +89,10 @@ def _run(arguments: argparse.Namespace) -> int:
         files = _files(arguments, source, estimator)
         try:
             with contextlib.ExitStack() as until_done:
-                listeners = [tally.add, *_listeners(arguments, source, files, until_done)]
+                screens = Screens(arguments, source, estimator, _note(estimator), until_done)
+                listeners = [tally.add, screens.add, *_listeners(arguments, source, files, until_done)]
                 frames = bounded_frames(source, frames=arguments.frames, seconds=arguments.duration)
-                for posed in posed_frames(frames, estimator, boxes, follower):
+                for posed in screens.until_ended(posed_frames(frames, estimator, boxes, follower)):
                     for listener in listeners:
                         listener(posed)
         except KeyboardInterrupt:
@@ -112,6 +116,7 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     check_people_options(arguments)
     check_live_options(arguments)
+    check_screen_options(arguments, archive=is_archive_run(arguments))
     outputs = [output for output in (arguments.save, arguments.results) if output is not None]
     outputs += archive_outputs(arguments)
     inputs = (arguments.engine, arguments.source, arguments.boxes or arguments.detector or arguments.engine)
@@ -149,7 +154,6 @@ def _listeners(
 def _files(arguments: argparse.Namespace, source: FrameSource, estimator: PoseEstimator) -> list[Overlay | CocoResults]:
     files: list[Overlay | CocoResults] = []
     if arguments.save:
-        note = _UNTRAINED if estimator.manifest.trained is False else ""
         folder = Path(arguments.source).is_dir()
         files.append(
             Overlay(
@@ -158,12 +162,18 @@ def _files(arguments: argparse.Namespace, source: FrameSource, estimator: PoseEs
                 folder=folder,
                 skeleton=estimator.skeleton,
                 min_score=arguments.min_score,
-                note=note,
+                note=_note(estimator),
+                figures=arguments.draw_stats,
             )
         )
     if arguments.results:
         files.append(CocoResults(arguments.results, video=source.video))
     return files
+
+
+def _note(estimator: PoseEstimator) -> str:
+    """What every picture says."""
+    return _UNTRAINED if estimator.manifest.trained is False else ""
 
 
 def _say_engine(estimator: PoseEstimator, source: FrameSource, tally: Tally) -> None:

@@ -298,6 +298,7 @@ def _overlay(arguments: argparse.Namespace, estimator: PoseEstimator) -> Overlay
         skeleton=estimator.skeleton,
         min_score=arguments.min_score,
         note=note,
+        figures=arguments.draw_stats,
     )
 
 

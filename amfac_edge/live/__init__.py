@@ -10,8 +10,12 @@ from amfac_edge.live.detected import DetectedPeople
 from amfac_edge.live.journal import LineJournal, is_complete
 from amfac_edge.live.loop import PosedFrame, Tally, posed_frames
 from amfac_edge.live.overlay import Overlay
+from amfac_edge.live.page import Page
+from amfac_edge.live.page_access import PageAccess, page_address, read_token
+from amfac_edge.live.painting import Painter
 from amfac_edge.live.results import CocoResults, PoseLines, pose_line
 from amfac_edge.live.stats import LiveStats, stats_line, stats_sentence
+from amfac_edge.live.window import Window
 
 __all__ = [
     "BoxFile",
@@ -22,16 +26,22 @@ __all__ = [
     "LineJournal",
     "LiveStats",
     "Overlay",
+    "Page",
+    "PageAccess",
+    "Painter",
     "PoseLines",
     "PosedFrame",
     "Position",
     "Tally",
+    "Window",
     "bounded_frames",
     "is_complete",
+    "page_address",
     "pose_line",
     "posed_archive",
     "posed_frames",
     "position_after",
+    "read_token",
     "stats_line",
     "stats_sentence",
 ]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amfac_edge.cameras import PICTURE_SUFFIXES
-from amfac_edge.drawing import VideoFile, draw_poses, write_picture
+from amfac_edge.drawing import VideoFile, write_picture
 from amfac_edge.errors import OutputError
 from amfac_edge.files import writable_folder
+from amfac_edge.live.pace import Pace
+from amfac_edge.live.painting import Painter
 from amfac_edge.live.recording import CameraVideo
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Overlay:
         skeleton: of the joints.
         min_score: the lowest joint score that is drawn.
         note: written on every frame where it is not empty.
+        figures: whether the run's figures are written too.
 
     Raises:
         OutputError: `path` does not fit the source, or can't be written to.
@@ -49,33 +52,32 @@ class Overlay:
     keeps_parts = True
 
     def __init__(
-        self, path: Path, source: FrameSource, *, folder: bool, skeleton: Skeleton, min_score: float, note: str
+        self,
+        path: Path,
+        source: FrameSource,
+        *,
+        folder: bool,
+        skeleton: Skeleton,
+        min_score: float,
+        note: str,
+        figures: bool = False,
     ) -> None:
         self.path = path
         self.count = 0
         """How many frames were saved so far."""
         self.nouns = ("frame", "frames") if source.video else ("picture", "pictures")
         self._source = source
-        self._min_score = min_score
-        self._note = note
-        self._skeleton = skeleton
+        self._painter = Painter(skeleton, min_score, note, ids=source.video)
+        self._pace = Pace() if figures else None
         self._video: VideoFile | CameraVideo | None = None
         self._in_folder = self._fits(folder=folder)
         writable_folder(path if self._in_folder else path.parent)
 
     def add(self, posed: PosedFrame) -> None:
         """Draw a frame and save it."""
-        poses = posed.poses
-        picture = draw_poses(
-            posed.frame.image,
-            poses.keypoints,
-            poses.scores,
-            poses.boxes,
-            self._skeleton,
-            min_score=self._min_score,
-            note=self._note,
-            labels=[] if posed.ids is None or not self._source.video else [str(number) for number in posed.ids],
-        )
+        if self._pace:
+            self._pace.add(posed)
+        picture = self._painter(posed, self._pace.sentence() if self._pace else "")
         if not self._source.video:
             write_picture(self.path / posed.frame.name if self._in_folder else self.path, picture)
         else:
