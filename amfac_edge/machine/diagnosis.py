@@ -248,7 +248,7 @@ def _board_python(jetson: Jetson, here: _Here) -> Iterator[Finding]:
     own, jetpack = here.board_python(), f"JetPack {jetson.jetpack}"
     if _too_old(own):
         detail = f"its own Python {own} is below {_FLOOR}, the oldest for amfac-edge, so its TensorRT is out of reach"
-        cure = "# flash JetPack 6 or 7.2; until then artefacts run on the CPU"
+        cure = "# flash JetPack 6 or 7.2; until then: the CPU, or JetPack's own trtexec: docs/targets.md"
         yield Finding(Mark.WARNING, jetpack, detail, cure)
     elif own != here.python.minor:
         detail = f"this is Python {here.python.minor}, but {jetpack}'s TensorRT and OpenCV are for Python {own}"

@@ -207,6 +207,7 @@ def test_jetpack_5_is_recognised_and_its_python_is_too_old(fake_root: FakeRoot, 
     assert warning.subject == "JetPack 5.1"
     assert "its own Python 3.8 is below 3.10" in warning.detail
     assert "flash JetPack 6 or 7.2" in warning.cure
+    assert "trtexec: docs/targets.md" in warning.cure
     assert found.runs_on_cpu
 
 
