@@ -89,57 +89,67 @@ def _recipe(name: str) -> Recipe:
 
 
 def _print(model: Recipe, options: tuple[Option, ...], choice: Choice, arguments: argparse.Namespace) -> None:
-    front = pareto_front(options)
     width = max(len(option.recipe) for option in options)
-    print(f"  {'recipe':{width}} precision    AP       ms            low..high")
-    for option in sorted(options, key=lambda option: (option.ap or 0.0, -option.ms), reverse=True):
-        low, high = option.ends_ms
-        ap = "-" if option.ap is None else f"{option.ap:.1f}"
-        tag = "measured" if option.measured else f"forecast {low:6.2f}..{high:.2f}"
-        notes = [
-            word
-            for word, true in (
-                ("on the front", option in front),
-                ("over the budget", low > arguments.budget_ms),
-                ("yours", option.recipe == model.name),
-            )
-            if true
-        ]
-        mark = ">" if option == choice.option else " "
-        print(
-            f"{mark} {option.recipe:{width}} {option.precision:9} {ap:>5} {option.ms:8.2f}  {tag:24} {', '.join(notes)}"
-        )
+    for precision in dict.fromkeys(option.precision for option in options):
+        group = [option for option in options if option.precision == precision]
+        front = pareto_front(group)
+        print(f"  {precision:{width}}    AP       ms")
+        for option in sorted(group, key=lambda option: (option.ap or 0.0, -option.ms), reverse=True):
+            low, high = option.ends_ms
+            ap = "-" if option.ap is None else f"{option.ap:.1f}"
+            tag = "measured" if option.measured else f"forecast {low:6.2f}..{high:.2f}"
+            notes = [
+                _against_budget(option, arguments.budget_ms),
+                "on the front" if option in front else "",
+                "yours" if option.recipe == model.name else "",
+            ]
+            mark = ">" if option == choice.option else " "
+            print(f"{mark} {option.recipe:{width}} {ap:>5} {option.ms:8.2f}  {tag:24} {', '.join(filter(None, notes))}")
     print(f"\n{_sentence(choice, arguments)}\n{_NOTE}")
+
+
+def _against_budget(option: Option, budget_ms: float) -> str:
+    low, high = option.ends_ms
+    if high <= budget_ms:
+        return "within the budget"
+    if low > budget_ms:
+        return "over the budget"
+    return "probably within" if option.ms <= budget_ms else "probably over"
 
 
 def _sentence(choice: Choice, arguments: argparse.Namespace) -> str:
     demand = f"{arguments.budget_ms:g} ms" + (f" and AP {arguments.min_ap:g}" if arguments.min_ap else "")
     if choice.option is None:
         return f"nothing here meets {demand}: raise the budget, lower --min-ap, or take a faster machine"
-    option = choice.option
-    said = f"for {demand}: {option.recipe} in {option.precision}, AP {option.ap:g}, {option.ms:.2f} ms "
-    if option.measured:
-        return said + "(measured)"
+    lines = [f"for {demand}: {_named(choice.option)}"]
+    if not choice.sure:
+        lines.append("it may be over the budget: measure it before you rely on it")
+        lines += [f"surely within it: {_named(choice.faster)}"] if choice.faster else []
+    if choice.int8 is not None:
+        lines.append(f"if INT8 keeps enough of its AP: {_named(choice.int8)}")
+    return "\n".join(lines)
+
+
+def _named(option: Option) -> str:
     low, high = option.ends_ms
-    said += f"(forecast, {low:.2f} to {high:.2f}; not measured)"
-    if choice.sure:
-        return said
-    if choice.faster is None:
-        return said + "; it may be over the budget: measure it before you rely on it"
-    other = choice.faster
-    how = "measured" if other.measured else "forecast"
-    sure = f"{other.recipe} in {other.precision}, AP {other.ap:g}, {other.ms:.2f} ms ({how})"
-    return f"{said}; it may be over the budget.\nSurely within it: {sure}"
+    time = "measured" if option.measured else f"forecast, {low:.2f} to {high:.2f}; not measured"
+    loss = " before INT8's loss" if option.precision == "int8" else ""
+    return f"{option.recipe} in {option.precision}, AP {option.ap:g}{loss}, {option.ms:.2f} ms ({time})"
 
 
 def _as_json(options: tuple[Option, ...], choice: Choice, arguments: argparse.Namespace) -> dict[str, object]:
-    front = pareto_front(options)
+    fronts = [
+        option
+        for precision in {option.precision for option in options}
+        for option in pareto_front([option for option in options if option.precision == precision])
+    ]
     return {
         "budget_ms": arguments.budget_ms,
         "min_ap": arguments.min_ap,
-        "options": [option.as_json() | {"front": option in front} for option in options],
+        "options": [option.as_json() | {"front": option in fronts} for option in options],
         "chosen": choice.option.as_json() if choice.option else None,
         "sure": choice.sure,
+        "int8": choice.int8.as_json() if choice.int8 else None,
         "faster": choice.faster.as_json() if choice.faster else None,
         "note": _NOTE,
     }

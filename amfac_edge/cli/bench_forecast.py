@@ -21,7 +21,7 @@ from amfac_edge.performance.forecast.leave_out import (
 )
 from amfac_edge.performance.forecast.recorded import recorded_eager
 from amfac_edge.performance.forecast.roofline import PRECISIONS
-from amfac_edge.performance.forecast.table4 import cells_met, markdown_table, table4_cells
+from amfac_edge.performance.forecast.table4 import cells_met, markdown_table, measured_for_table4, table4_cells
 from amfac_edge.performance.receipts import read_receipt
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def add_forecast(parser: CommandParser) -> None:
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="crops in one run")
     add_calibration(parser)
     parser.add_argument("--errors", action="store_true", help="the models' errors on figures that were left out")
-    parser.add_argument("--table4", action="store_true", help="Table 4 of the AMFACPose paper beside ours, as Markdown")
+    parser.add_argument(
+        "--table4", action="store_true", help="Table 4 of AMFACPose beside ours, as Markdown; FILE is a receipt"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -73,7 +75,8 @@ def calibration(paths: list[Path], target: Target, mode: str | None) -> list[Tim
 def forecast(arguments: argparse.Namespace) -> int:
     """Print forecasts, or the models' errors."""
     if arguments.errors or arguments.table4:
-        if arguments.files or arguments.target or (arguments.errors and arguments.table4):
+        names_models = bool(arguments.files) and not arguments.table4
+        if names_models or arguments.target or (arguments.errors and arguments.table4):
             raise InputError(
                 "--errors and --table4 stand alone, without a model or a target", cure="amfac-bench forecast --errors"
             )
@@ -196,7 +199,8 @@ def _calibrated(paths: list[Path]) -> list[ErrorTable]:
 
 
 def _table4(arguments: argparse.Namespace) -> int:
-    cells = table4_cells()
+    receipts = [read_receipt(Path(name)) for name in arguments.files]
+    cells = table4_cells(measured_for_table4(receipts))
     if not arguments.json:
         print(markdown_table(cells))
         return 0

@@ -7,7 +7,7 @@ Its time is measured where a measurement is there, else forecast; an option says
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from amfac_edge.declared.recipe import load_recipe, recipe_names
@@ -88,11 +88,13 @@ class Choice:
         option: the one; None where nothing fits.
         sure: whether even the high end of its time is within the budget.
         faster: the option with the same demands that is surely within the budget, where `option` isn't; else None.
+        int8: one in INT8 that would be more accurate, if INT8 cost it nothing; None where `option` is one, or none is.
     """
 
     option: Option | None
     sure: bool
     faster: Option | None = None
+    int8: Option | None = None
 
 
 def options_for(
@@ -144,12 +146,24 @@ def options_for(
 def chosen(options: Sequence[Option], *, budget_ms: float, min_ap: float = 0.0) -> Choice:
     """The most accurate option within the budget; of equal ones the fastest.
 
-    One that is surely within it wins over one that may be only where it is as accurate; both are given otherwise.
+    INT8 is chosen only where nothing else is within the budget: what it costs in accuracy nobody knows beforehand. An
+    option that is surely within the budget wins over one that may be only where it is as accurate; both are given
+    otherwise.
     """
+    full, int8 = (
+        _choice([option for option in options if (option.precision == "int8") == quantised], budget_ms, min_ap)
+        for quantised in (False, True)
+    )
+    if full.option is None:
+        return int8
+    better = int8.option is not None and (int8.option.ap or 0.0) > (full.option.ap or 0.0)
+    return replace(full, int8=int8.option if better else None)
+
+
+def _choice(options: Sequence[Option], budget_ms: float, min_ap: float) -> Choice:
     able = [option for option in options if option.ap is not None and option.ap >= min_ap]
-    within = [option for option in able if option.ms <= budget_ms]
-    surely = [option for option in able if option.ends_ms[1] <= budget_ms]
-    best, safe = _best(within), _best(surely)
+    best = _best([option for option in able if option.ms <= budget_ms])
+    safe = _best([option for option in able if option.ends_ms[1] <= budget_ms])
     if best is None:
         return Choice(None, sure=False)
     if safe is not None and safe.ap == best.ap:
@@ -167,7 +181,7 @@ def pareto_front(options: Sequence[Option]) -> tuple[Option, ...]:
 
 
 def pareto_picture(options: Sequence[Option], *, budget_ms: float, title: str) -> Bgr:
-    """AP against milliseconds.
+    """AP against milliseconds, a panel for each precision: their AP is not to be compared, INT8's loss being unknown.
 
     A forecast is a line from low to high with a dot at its ends and middle, a measurement one dot; the front and the
     budget are lines.
@@ -179,21 +193,31 @@ def pareto_picture(options: Sequence[Option], *, budget_ms: float, title: str) -
         MissingExtraError: OpenCV is not installed.
     """
     known = [option for option in options if option.ap is not None]
-    series = []
-    for precision in dict.fromkeys(option.precision for option in known):
-        for measured in (True, False):
-            group = [option for option in known if (option.precision, option.measured) == (precision, measured)]
-            if group:
-                word = "measured" if measured else "forecast, low to high"
-                series.append(_points(f"{_NAMES[precision]}, {word}", group))
-    front = pareto_front(options)
-    series.append(Series("front", [option.ms for option in front], [option.ap or 0.0 for option in front]))
     heights = [option.ap or 0.0 for option in known]
     low, high = math.floor(min(heights)) - 1, math.ceil(max(heights)) + 1
-    series.append(Series(f"budget {budget_ms:g} ms", [budget_ms, budget_ms], [low, high]))
     reach = max(budget_ms, *(option.ends_ms[1] for option in known)) * 1.05
-    panel = Panel(title, series, "ms a crop, engine alone", "AP, as printed", x_range=(0, reach), y_range=(low, high))
-    return draw_curves([panel], plot=(360, 760))
+    panels = []
+    for precision in dict.fromkeys(option.precision for option in known):
+        group = [option for option in known if option.precision == precision]
+        front = pareto_front(group)
+        series = [
+            _points("forecast: low, middle, high", [option for option in group if not option.measured]),
+            Series("front", [option.ms for option in front], [option.ap or 0.0 for option in front]),
+            Series(f"budget {budget_ms:g} ms", [budget_ms, budget_ms], [low, high]),
+            _points("measured", [option for option in group if option.measured]),
+        ]
+        loss = ", before INT8's loss" if precision == "int8" else ""
+        panels.append(
+            Panel(
+                f"{title}, {_NAMES[precision]}",
+                series,
+                "ms a crop, engine alone",
+                f"AP as printed{loss}",
+                x_range=(0, reach),
+                y_range=(low, high),
+            )
+        )
+    return draw_curves(panels, plot=(300, 760))
 
 
 def _best(options: Sequence[Option]) -> Option | None:
@@ -203,8 +227,9 @@ def _best(options: Sequence[Option]) -> Option | None:
 def _points(name: str, group: Sequence[Option]) -> Series:
     x: list[float] = []
     y: list[float] = []
+    # A point without a height ends a line.
     for option in group:
         low, high = option.ends_ms
-        x += [low, option.ms, high, math.nan]
+        x += [low, option.ms, high, high]
         y += [option.ap or math.nan] * 3 + [math.nan]
     return Series(name, x, y, dots=True)

@@ -66,6 +66,16 @@ def test_an_unknown_accuracy_is_never_recommended() -> None:
     assert pareto_front([own, QUICK]) == (QUICK,)
 
 
+def test_int8_is_offered_beside_and_chosen_only_where_nothing_else_is_within() -> None:
+    int8 = dataclasses.replace(option("int8", 76.0, forecast(4, 5, 6)), precision="int8")
+    both = chosen([QUICK, int8], budget_ms=10)
+    assert (both.option, both.int8) == (QUICK, int8)
+    alone = chosen([SLOW, int8], budget_ms=10)
+    assert (alone.option, alone.sure, alone.int8) == (int8, True, None)
+    worse = dataclasses.replace(int8, ap=70.0)
+    assert chosen([QUICK, worse], budget_ms=10).int8 is None
+
+
 def test_the_front_leaves_out_what_another_beats_twice() -> None:
     beaten = option("beaten", 71.0, forecast(5, 6, 7))
     assert pareto_front([SLOW, beaten, QUICK, LOOSE]) == (QUICK, LOOSE, SLOW)

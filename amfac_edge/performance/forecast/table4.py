@@ -16,7 +16,9 @@ from amfac_edge.performance.samples import Measured
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["COLUMNS", "ENGINES", "Table4Cell", "cells_met", "markdown_table", "table4_cells"]
+    from amfac_edge.performance.receipts import Receipt
+
+__all__ = ["COLUMNS", "ENGINES", "Table4Cell", "cells_met", "markdown_table", "measured_for_table4", "table4_cells"]
 
 COLUMNS = ("eager", "fp16", "int8")
 """What stands beside the paper: eager FP32 PyTorch, an engine of FP16, one of INT8."""
@@ -103,6 +105,29 @@ def table4_cells(measured: Mapping[tuple[str, str, str], Measured] | None = None
             )
         )
     return tuple(cells)
+
+
+def measured_for_table4(receipts: Sequence[Receipt]) -> dict[tuple[str, str, str], Measured]:
+    """What of receipts stands in `table4_cells`: one crop a run, on a device of the table, in its own mode there.
+
+    Of several for one cell the fastest counts. An engine's own series is taken, and eager PyTorch's network.
+    """
+    printed = {(cell.recipe, cell.device) for cell in eager_cells()}
+    found: dict[tuple[str, str, str], Measured] = {}
+    for receipt in receipts:
+        conditions, device = receipt.conditions, receipt.target or ""
+        if (conditions.recipe, device) not in printed or conditions.people != 1:
+            continue
+        if receipt.power_mode != load_target(device).paper_mode:
+            continue
+        for series, column in (("engine", conditions.precision), ("eager", "eager")):
+            measured = receipt.series.get(series)
+            if measured is None or column not in COLUMNS or (column == "eager" and conditions.precision != "fp32"):
+                continue
+            before = found.setdefault((conditions.recipe, device, column), measured)
+            if measured.statistics.mean < before.statistics.mean:
+                found[conditions.recipe, device, column] = measured
+    return found
 
 
 def cells_met(cells: Sequence[Table4Cell]) -> int:

@@ -144,6 +144,21 @@ def test_halves_of_a_machine_are_forecast_from_each_other() -> None:
     assert table.met
 
 
+def test_a_real_cpu_is_forecast_from_half_of_its_models() -> None:
+    # From a frame to joints, half a millisecond of it outside the network: AMD EPYC, two cores, as in the README.
+    measured = {
+        "amfacpose-r34-384x288": 44.6,
+        "amfacpose-r34-256x256": 26.1,
+        "amfacpose-r18-384x288": 33.3,
+        "amfacpose-r18-256x256": 15.9,
+    }
+    cpu = load_target("cpu")
+    runs = [subject_run(subject_of_recipe(name), cpu, ms - 0.5, precision="fp32") for name, ms in measured.items()]
+    table = half_errors("AMD EPYC, 2 threads", "cpu", runs)
+    assert table.met
+    assert max(table.groups().values()) == pytest.approx(0.17, abs=0.01)  # as the documentation says
+
+
 def test_a_precision_and_a_batch_that_can_not_be_are_refused() -> None:
     subject = subject_of_recipe("amfacpose-r18-256x256")
     with pytest.raises(InputError, match="fp8"):

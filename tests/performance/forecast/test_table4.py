@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
-from amfac_edge.performance import Conditions, Measured
-from amfac_edge.performance.forecast.table4 import Table4Cell, cells_met, markdown_table, table4_cells
+from amfac_edge.performance import Conditions, Measured, Receipt
+from amfac_edge.performance.forecast.table4 import (
+    Table4Cell,
+    cells_met,
+    markdown_table,
+    measured_for_table4,
+    table4_cells,
+)
 
 CONDITIONS = Conditions(
     processor="a board",
@@ -61,3 +70,42 @@ def test_neither_kind_stands_in_the_others_column() -> None:
         Table4Cell("m", "r", "d", "t", 1.0, {}, {"fp16": cell.forecast["fp16"]})  # type: ignore[dict-item]
     with pytest.raises(TypeError, match="a Measured is nothing forecast"):
         Table4Cell("m", "r", "d", "t", 1.0, {"fp16": measured(1.0)})  # type: ignore[dict-item]
+
+
+def receipt(series: str = "engine", ms: float = 20.0, **changes: Any) -> Receipt:  # noqa: ANN401 - of any field
+    facts = {field.name for field in dataclasses.fields(Conditions)} & set(changes)
+    conditions = dataclasses.replace(CONDITIONS, **{name: changes.pop(name) for name in facts})
+    taken = Receipt(
+        taken="2026-11-28T12:00:00Z",
+        command=("amfac-bench",),
+        conditions=conditions,
+        series={series: Measured(series, (ms,), conditions)},
+        target="orin-nano-8",
+        power_mode="15W",
+    )
+    return dataclasses.replace(taken, **changes)
+
+
+def test_receipts_fill_the_cells_that_they_are_of() -> None:
+    eager = receipt("eager", 68.0, precision="fp32")
+    found = measured_for_table4([receipt(ms=21.0), receipt(), eager])
+    assert {key[2]: measured.samples_ms for key, measured in found.items()} == {"fp16": (20.0,), "eager": (68.0,)}
+    assert cells_met(table4_cells(found)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": "cpu"},
+        {"target": None},
+        {"power_mode": "7W"},
+        {"power_mode": None},
+        {"people": 5},
+        {"recipe": "amfacpose-r18-128x128"},
+        {"precision": "fp32"},
+        {"series": "frame"},
+        {"series": "eager"},  # of FP16
+    ],
+)
+def test_a_receipt_of_something_else_fills_none(changes: dict[str, Any]) -> None:
+    assert measured_for_table4([receipt(**changes)]) == {}
