@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amfac_edge.machine.system_files import text_of
+from amfac_edge.machine.system_files import program_on, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Card", "Cards", "read_cards"]
+__all__ = ["Card", "Cards", "ask_nvidia_smi", "nvidia_smi", "read_cards"]
 
 _TIMEOUT_S = 10.0
 _QUERY = ("--query-gpu=name,compute_cap,memory.total,driver_version", "--format=csv,noheader,nounits")
@@ -48,7 +46,7 @@ class Cards:
 
 def read_cards(root: Path, environ: Mapping[str, str]) -> Cards:
     """The cards of the machine whose file system begins at `root`."""
-    rows = [[cell.strip() for cell in line.split(",")] for line in _ask(root, environ).splitlines()]
+    rows = [[cell.strip() for cell in line.split(",")] for line in ask_nvidia_smi(root, environ, _QUERY).splitlines()]
     rows = [row for row in rows if len(row) == 4]  # noqa: PLR2004 - the four fields of the query
     cards = tuple(Card(name, capability, _whole(memory)) for name, capability, memory, _ in rows)
     module = re.search(r"\s(\d{3,}\.\d+(?:\.\d+)?)\s", text_of(root, "proc/driver/nvidia/version"))
@@ -56,14 +54,19 @@ def read_cards(root: Path, environ: Mapping[str, str]) -> Cards:
     return Cards(cards, driver, _on_bus(root))
 
 
-def _ask(root: Path, environ: Mapping[str, str]) -> str:
-    folders = [str(root / folder.lstrip("/")) for folder in environ.get("PATH", os.defpath).split(os.pathsep) if folder]
-    program = shutil.which("nvidia-smi", path=os.pathsep.join(folders))
+def nvidia_smi(root: Path, environ: Mapping[str, str]) -> str | None:
+    """The path of nvidia-smi on the machine whose file system begins at `root`; None where there is none."""
+    return program_on(root, environ, "nvidia-smi")
+
+
+def ask_nvidia_smi(root: Path, environ: Mapping[str, str], query: Sequence[str]) -> str:
+    """What nvidia-smi answers to `query`; empty where there is none, or no driver."""
+    program = nvidia_smi(root, environ)
     if program is None:
         return ""
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed program with fixed arguments
-            [program, *_QUERY], capture_output=True, timeout=_TIMEOUT_S, check=False
+            [program, *query], capture_output=True, timeout=_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.declared.target_parts import Stack
 
-__all__ = ["BOARD_VARIABLE", "GpuClock", "Jetson", "read_jetson"]
+__all__ = ["BOARD_VARIABLE", "GpuClock", "Jetson", "read_gpu_clock", "read_jetson", "read_power_mode"]
 
 BOARD_VARIABLE = "AMFAC_BOARD"
 # The GPU in devfreq: JetPack 6, JetPack 5, JetPack 7.
@@ -87,8 +87,8 @@ def read_jetson(root: Path, environ: Mapping[str, str]) -> Jetson | None:
         l4t=l4t,
         jetpack=jetpack,
         stack=stack,
-        power_mode=_power_mode(root),
-        gpu_clock=_gpu_clock(root),
+        power_mode=read_power_mode(root),
+        gpu_clock=read_gpu_clock(root),
     )
 
 
@@ -124,14 +124,15 @@ def _software(l4t: str | None, boards: list[Target]) -> tuple[str | None, Stack 
     return (kin[-1].jetpack.split(".")[0], kin[-1]) if kin else (None, None)
 
 
-def _power_mode(root: Path) -> str | None:
+def read_power_mode(root: Path) -> str | None:
     """The current mode's name: the status holds a number, whose meaning is the configuration file's affair."""
     number = re.search(r"pmode:(\d+)", text_of(root, "var/lib/nvpmodel/status"))
     modes = re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", text_of(root, "etc/nvpmodel.conf"))
     return {int(key): name for key, name in modes}.get(int(number[1])) if number else None
 
 
-def _gpu_clock(root: Path) -> GpuClock | None:
+def read_gpu_clock(root: Path) -> GpuClock | None:
+    """The clock of the GPU that devfreq shows; None where it shows none, or not all of it can be read."""
     for folder in _GPU_FOLDERS:
         hertz = [number_in(root, f"sys/class/devfreq/{folder}/{which}_freq") for which in ("cur", "min", "max")]
         known = [value / 1e6 for value in hertz if value is not None]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["number_in", "text_of"]
+__all__ = ["number_in", "program_on", "text_of"]
 
 
 def text_of(root: Path, path: str) -> str:
@@ -28,3 +31,9 @@ def number_in(root: Path, path: str) -> float | None:
         return float(text_of(root, path))
     except ValueError:
         return None
+
+
+def program_on(root: Path, environ: Mapping[str, str], name: str) -> str | None:
+    """The path of a program that the machine whose file system begins at `root` has; None where it has none."""
+    folders = [str(root / folder.lstrip("/")) for folder in environ.get("PATH", os.defpath).split(os.pathsep) if folder]
+    return shutil.which(name, path=os.pathsep.join(folders))
