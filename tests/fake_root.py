@@ -43,3 +43,11 @@ class FakeRoot:
         self.write("usr/bin/nvidia-smi", f"#!/bin/sh\ncat <<'END'\n{output}\nEND\nexit {code}\n")
         (self.root / "usr/bin/nvidia-smi").chmod(0o755)
         return self
+
+    def ina3221(self, *channels: tuple[str, int, int]) -> FakeRoot:
+        """Power monitors: name, millivolts and milliamperes of each rail."""
+        chip = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3"
+        for number, (name, millivolts, milliamperes) in enumerate(channels, start=1):
+            self.write(f"{chip}/in{number}_label", f"{name}\n").write(f"{chip}/in{number}_input", f"{millivolts}\n")
+            self.write(f"{chip}/curr{number}_input", f"{milliamperes}\n")
+        return self

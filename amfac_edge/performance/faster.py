@@ -7,7 +7,8 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from amfac_edge.performance.measuring import Limits, people_boxes, series, still_frame
+from amfac_edge.performance.measuring import people_boxes, still_frame
+from amfac_edge.performance.timing import Limits, series
 from amfac_edge.runtime import PoseEstimator
 
 if TYPE_CHECKING:

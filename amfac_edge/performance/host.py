@@ -16,8 +16,9 @@ import numpy as np
 from amfac_edge.artefact import BatchRange, Manifest
 from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.keypoints import crop_affines, skeleton, warp_crops
-from amfac_edge.performance.measuring import conditions_of, people_boxes, series
+from amfac_edge.performance.measuring import conditions_of, people_boxes
 from amfac_edge.performance.samples import Measured
+from amfac_edge.performance.timing import series
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions import SessionSettings
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from amfac_edge.declared.recipe import Recipe
-    from amfac_edge.performance.measuring import Limits
+    from amfac_edge.performance.timing import Limits
 
 __all__ = ["HOST_BUDGET_FRAME", "HOST_BUDGET_MS", "ConstantSession", "HostCost", "measure_host"]
 

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,58 +16,42 @@ from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import MachineError
 from amfac_edge.files import sha256_of
 from amfac_edge.keypoints import crop_affines, load_opencv
-from amfac_edge.machine.load import cpu_seconds_of_others
 from amfac_edge.machine.processor import read_processor
+from amfac_edge.performance.observing import Observing
 from amfac_edge.performance.samples import Conditions, Measured
+from amfac_edge.performance.steadiness import drift_percent
+from amfac_edge.performance.timing import Limits, overhead_us, series
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions import FrameSession, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
+    from amfac_edge.artefact import Manifest
+    from amfac_edge.performance.observing import Observed
     from amfac_edge.sessions import PoseGpuOptions, PoseSession
 
 __all__ = [
     "BOUNDARIES",
-    "Limits",
     "Measurement",
     "cold_start",
     "conditions_of",
     "measure_artefact",
     "people_boxes",
-    "series",
     "still_frame",
-    "with_others",
 ]
 
 BOUNDARIES = ("engine", "frame", "crop", "network", "decode", "ahead")
 _SEED = 0
+_USUAL = Limits()
 _SLOWEST_START_S = 300.0
-_Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a series ends: after `iterations`, or after `seconds` and at least `fewest` samples.
-
-    Attributes:
-        seconds: of each series.
-        iterations: exact number of samples instead, None for the time.
-        warmup: calls before the first sample; slow ones end after `seconds` too.
-        fewest: samples that a timed series has at least.
-    """
-
-    seconds: float = 3.0
-    iterations: int | None = None
-    warmup: int = 10
-    fewest: int = 10
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """All series of one artefact.
+    """All series of one artefact, and what was seen of the machine around them.
 
     Attributes:
         series: by boundary. "engine" is the network on crops of all people that lie ready, or on the frame where it
@@ -76,13 +60,31 @@ class Measurement:
             is from one frame's joints to the next one's where two are under way (`PoseEstimator.submit`).
         load_ms: a cold start: importing the engine and OpenCV and opening the file, in a fresh process.
         first_ms: the first frame after that.
-        busy: CPU time that others took while the series ran, as a share of one core; None where it can't be read.
+        after_idle_ms: frames that came after the machine had stood idle for `Limits.pause_s`.
+        observed: the machine around the series.
+        overhead_us: of taking a sample, beside the sample.
+        manifest: of the artefact.
+        notes: what the engine remarked.
     """
 
     series: dict[str, Measured]
     load_ms: float
     first_ms: float
-    busy: float | None
+    after_idle_ms: tuple[float, ...]
+    observed: Observed
+    overhead_us: float
+    manifest: Manifest
+    notes: tuple[str, ...] = ()
+
+    @property
+    def busy(self) -> float | None:
+        """CPU time that others took while the series ran, as a share of one core; None where it can't be read."""
+        return self.observed.busy
+
+    @property
+    def drift_percent(self) -> float | None:
+        """How much slower frames were in the last third than in the first; None of too few."""
+        return drift_percent(self.series["frame"].samples_ms)
 
 
 def measure_artefact(
@@ -92,7 +94,7 @@ def measure_artefact(
     people: int,
     threads: int | None = None,
     spinning: bool = True,
-    limits: Limits = Limits(),
+    limits: Limits = _USUAL,
     crops: str = "cpu",
     gpu: PoseGpuOptions | None = None,
 ) -> Measurement:
@@ -109,7 +111,7 @@ def measure_artefact(
         gpu: how a plan, or an .onnx on a card, is run.
 
     Raises:
-        AmfacError: the file or the machine can't be used; see `PoseEstimator`.
+        AmfacError: the file or the machine can't be used; see `PoseEstimator`, and `series` for its clock.
     """
     boxes = people_boxes(people, *frame.shape[:2])
     session = open_session(path, threads=threads, spinning=spinning, **(gpu or {}))
@@ -117,15 +119,22 @@ def measure_artefact(
         conditions = conditions_of(estimator, artefact=path.name, sha256=sha256_of(path), frame=frame, people=people)
         estimator(frame, boxes)  # whatever is wrong with the file is told here, by its own message
         cold = _cold_start_of(path, conditions, frame.shape[0], frame.shape[1], {**(gpu or {}), "crops": crops})
-        samples, busy = with_others(
-            lambda: (
-                _frame_series(estimator, frame, boxes, limits)
-                | {"engine": _engine_series(session, frame, boxes, limits)}
-                | {"ahead": _ahead_series(estimator, frame, boxes, limits)}
-            )
-        )
-    measured = {name: Measured(name, tuple(samples[name]), conditions) for name in BOUNDARIES}
-    return Measurement(measured, cold["load_ms"], cold["first_ms"], busy)
+        with Observing() as observing:
+            samples = observing.timed("frame", lambda: _frame_series(estimator, frame, boxes, limits))
+            samples |= observing.timed("engine", lambda: _engine_series(session, frame, boxes, limits))
+            samples |= observing.timed("ahead", lambda: {"ahead": _ahead_series(estimator, frame, boxes, limits)})
+        after_idle = _after_idle(lambda: estimator(frame, boxes), limits)
+        notes = session.settings.notes
+    return Measurement(
+        series={name: Measured(name, tuple(samples[name]), conditions) for name in BOUNDARIES},
+        load_ms=cold["load_ms"],
+        first_ms=cold["first_ms"],
+        after_idle_ms=after_idle,
+        observed=observing.result(),
+        overhead_us=overhead_us(),
+        manifest=estimator.manifest,
+        notes=notes,
+    )
 
 
 def conditions_of(
@@ -174,14 +183,6 @@ def cold_start(
         estimator(frame, boxes)
         first = time.perf_counter()
     return {"load_ms": (loaded - started) * 1e3, "first_ms": (first - loaded) * 1e3}
-
-
-def with_others(work: Callable[[], _Result]) -> tuple[_Result, float | None]:
-    """The result of `work`, and what other processes took of the CPU meanwhile: 1.0 is one core, None is unknown."""
-    before, began = cpu_seconds_of_others(), time.perf_counter()
-    result = work()
-    after, lasted = cpu_seconds_of_others(), time.perf_counter() - began
-    return result, None if before is None or after is None else max(after - before, 0.0) / lasted
 
 
 def _cold_start_of(
@@ -247,33 +248,19 @@ def _ahead_series(
 
 def _engine_series(
     session: PoseSession, frame: NDArray[np.uint8], boxes: NDArray[np.float64], limits: Limits
-) -> list[float]:
+) -> dict[str, list[float]]:
     crop = session.manifest.recipe.crop
     if session.manifest.input_kind == "frame" and isinstance(session, FrameSession):
         whole, affines = session, crop_affines(boxes, crop).astype(np.float32)
-        return series(lambda: whole.run_frame(frame, affines), limits)
+        return {"engine": series(lambda: whole.run_frame(frame, affines), limits)}
     crops = np.random.default_rng(_SEED).integers(0, 256, (len(boxes), crop.height, crop.width, 3), np.uint8)
-    return series(lambda: session.run(crops), limits)
+    return {"engine": series(lambda: session.run(crops), limits)}
 
 
-def series(call: Callable[[], object], limits: Limits) -> list[float]:
-    """Milliseconds of one `call` after another, after the warm-up."""
-    clock = time.perf_counter
-    end = clock() + limits.seconds
-    for _ in range(limits.warmup):
-        call()
-        if clock() >= end:
-            break
-    samples: list[float] = []
-    end = clock() + limits.seconds
-    while not _is_done(samples, limits, clock() >= end):
-        started = clock()
-        call()
-        samples.append((clock() - started) * 1e3)
-    return samples
-
-
-def _is_done(samples: Sequence[float], limits: Limits, time_is_up: bool) -> bool:  # noqa: FBT001 - private
-    if limits.iterations is not None:
-        return len(samples) >= limits.iterations
-    return time_is_up and len(samples) >= limits.fewest
+def _after_idle(call: Callable[[], object], limits: Limits) -> tuple[float, ...]:
+    """Milliseconds of a call after the machine stood idle, `limits.pauses` times."""
+    samples = []
+    for _ in range(limits.pauses):
+        time.sleep(limits.pause_s)
+        samples += series(call, Limits(iterations=1, warmup=0))
+    return tuple(samples)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypedDict
 from amfac_edge.artefact import read_manifest
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import MachineError
-from amfac_edge.performance.measuring import Limits, people_boxes, series, still_frame, with_others
+from amfac_edge.performance.measuring import people_boxes, still_frame
+from amfac_edge.performance.timing import Limits, series, with_others
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.runtime.by_hand import HandWritten
 from amfac_edge.sessions.raw_graph import RawGraph

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame after a second of idling takes a second."""
+    monkeypatch.setattr("amfac_edge.performance.measuring._after_idle", lambda *_: (1.0,))
+
+
 @pytest.fixture
 def engine(markers: ModuleType, tmp_path: Path) -> Path:
     path: Path = markers.write_artefact(tmp_path / "engine.onnx")
@@ -28,8 +34,8 @@ def test_a_table_for_people(engine: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "measured on" in out
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("engine", "frame", "crop"))}
     assert rows["frame"][1] == "70"
-    assert rows["frame"][6] == "few"  # no p99 of 70 samples
-    assert "few: n too small: a p90 needs 64 samples, a p99 662" in out
+    assert rows["frame"][7] == "few"  # no p99 of 70 samples
+    assert "few: n too small: needs a p90 64, a p95 130, a p99 662 samples" in out
     assert "cold start: opening the file" in out
 
 
@@ -41,7 +47,7 @@ def test_run_is_meant_where_options_come_first(engine: Path, capsys: pytest.Capt
 def test_a_busy_machine_is_told(
     engine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("amfac_edge.performance.measuring.cpu_seconds_of_others", itertools.count(0, 1000).__next__)
+    monkeypatch.setattr("amfac_edge.performance.observing.cpu_seconds_of_others", itertools.count(0, 1000).__next__)
     assert main([str(engine), "--iterations", "1", "--frame", "320x240"]) == 0
     assert "of a core meanwhile: the figures are worth less" in capsys.readouterr().out
 
@@ -83,7 +89,19 @@ def test_json_has_every_sample_and_what_it_was_measured_on(engine: Path, capsys:
         (["{engine}", "--theads", "2"], "--theads is no option; did you mean --threads"),
         (["model.pth"], "model.pth: a checkpoint is not what runs"),
         (["forecast", "--target", "orin-nano"], "amfac-bench forecast is not in this version"),
-        (["compare", "a", "b"], "amfac-bench compare is not in this version"),
+        (["compare", "a", "b"], "a: the receipt does not exist"),
+        (["{engine}", "--mode", "quick", "--seconds", "3"], "--mode quick and --seconds each say how long"),
+        (["{engine}", "--mode", "full", "--iterations", "3"], "--mode full and --iterations each say how long"),
+        (["{engine}", "--mode", "slow"], "invalid choice: 'slow'"),
+        (["{engine}", "--idle", "-1"], "--idle -1 is not within 0 and 3600"),
+        (["{engine}", "--against", "table7"], "invalid choice: 'table7'"),
+        (["{engine}", "--evaluation", "none.json"], "--evaluation without --against"),
+        (["{engine}", "--against", "table1", "--evaluation", "none.json"], "none.json: the evaluation result does not"),
+        (["{engine}", "--against", "table1", "--evaluation", "{engine}"], "no result of amfac-eval"),
+        (["{engine}", "--precision", "fp16"], "--precision is for --eager"),
+        (["{engine}", "--eager"], "an artefact is not eager PyTorch"),
+        (["amfacpose-r18-256x256"], "amfacpose-r18-256x256: a recipe is not what runs"),
+        (["{engine}", "--out", "{engine}/below"], "engine.onnx/below: can't be written"),
         (["report", "a"], "amfac-bench report is not in this version"),
         (["choose"], "amfac-bench choose is not in this version"),
         (["host", "--people", "0"], "--people 0"),

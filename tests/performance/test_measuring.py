@@ -12,7 +12,7 @@ from amfac_edge.children import ChildFailure
 from amfac_edge.errors import MachineError
 from amfac_edge.machine.load import cpu_seconds_of_others
 from amfac_edge.performance import Limits, measure_artefact
-from amfac_edge.performance.measuring import BOUNDARIES, people_boxes, series, still_frame, with_others
+from amfac_edge.performance.measuring import BOUNDARIES, people_boxes, still_frame
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions import Ticket
 from amfac_edge.sessions.onnxruntime_session import OnnxRuntimeSession
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 def test_an_artefact_is_measured_by_stage(markers: ModuleType, tmp_path: Path) -> None:
     path = markers.write_artefact(tmp_path / "engine.onnx")
     frame = still_frame(240, 320)
-    found = measure_artefact(path, frame=frame, people=2, threads=1, limits=Limits(iterations=20, warmup=2))
+    found = measure_artefact(
+        path, frame=frame, people=2, threads=1, limits=Limits(iterations=20, warmup=2, pauses=2, pause_s=0.01)
+    )
     assert tuple(found.series) == BOUNDARIES
     assert all(len(measured.samples_ms) == 20 for measured in found.series.values())
     stages = ("frame", "crop", "network", "decode")
@@ -43,6 +45,10 @@ def test_an_artefact_is_measured_by_stage(markers: ModuleType, tmp_path: Path) -
     assert set(conditions.versions) == {"amfac-edge", "python", "numpy", "opencv"}
     assert found.load_ms > 0
     assert found.first_ms > 0
+    assert len(found.after_idle_ms) == 2
+    assert found.overhead_us > 0
+    assert found.drift_percent is None
+    assert found.manifest.precision == conditions.precision
 
 
 def test_the_engine_is_timed_on_the_crops_of_all_people(
@@ -57,7 +63,7 @@ def test_the_engine_is_timed_on_the_crops_of_all_people(
         return run(session, crops)
 
     monkeypatch.setattr(OnnxRuntimeSession, "run", counted)
-    measure_artefact(path, frame=still_frame(240, 320), people=3, limits=Limits(iterations=2, warmup=1))
+    measure_artefact(path, frame=still_frame(240, 320), people=3, limits=Limits(iterations=2, warmup=1, pauses=0))
     assert set(seen) == {3}
 
 
@@ -91,28 +97,7 @@ def test_a_cold_start_that_dies_is_told(markers: ModuleType, tmp_path: Path, mon
     monkeypatch.setattr("amfac_edge.performance.measuring.call_in_child", dead)
     path = markers.write_artefact(tmp_path / "engine.onnx")
     with pytest.raises(MachineError, match=r"engine\.onnx: the process for its cold start .* killed by SIGKILL"):
-        measure_artefact(path, frame=still_frame(240, 320), people=1, limits=Limits(iterations=1))
-
-
-def test_what_others_take_is_a_share_of_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    others, clock = iter([10.0, 13.0]), iter([0.0, 2.0])
-    monkeypatch.setattr("amfac_edge.performance.measuring.cpu_seconds_of_others", lambda: next(others))
-    monkeypatch.setattr("amfac_edge.performance.measuring.time.perf_counter", lambda: next(clock))
-    assert with_others(lambda: "done") == ("done", 1.5)
-
-
-def test_where_the_load_cant_be_read_it_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("amfac_edge.performance.measuring.cpu_seconds_of_others", lambda: None)
-    assert with_others(lambda: 1) == (1, None)
-
-
-def test_a_timed_series_has_its_fewest_samples() -> None:
-    calls: list[int] = []
-    samples = series(lambda: calls.append(1), Limits(seconds=0.0, warmup=3, fewest=5))
-    # The time is up after the first call of the warm-up, too.
-    assert (len(samples), len(calls)) == (5, 1 + 5)
-    samples = series(lambda: calls.append(1), Limits(seconds=60.0, iterations=2, warmup=3))
-    assert (len(samples), len(calls)) == (2, 6 + 3 + 2)
+        measure_artefact(path, frame=still_frame(240, 320), people=1, limits=Limits(iterations=1, pauses=0))
 
 
 @pytest.mark.parametrize("people", [1, 3, 40])

@@ -11,7 +11,7 @@ from amfac_edge.cli import export_auto
 from amfac_edge.cli.export import main
 from amfac_edge.errors import GateError
 from amfac_edge.performance.faster import SpeedRatio, speed_ratio
-from amfac_edge.performance.measuring import Limits
+from amfac_edge.performance.timing import Limits
 from amfac_edge.pipeline import exporting
 
 if TYPE_CHECKING:

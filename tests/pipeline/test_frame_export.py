@@ -20,7 +20,8 @@ from amfac_edge.declared.target import load_target
 from amfac_edge.errors import GateError, InputError, ModelFileError
 from amfac_edge.graph import parity
 from amfac_edge.keypoints import crop_affines, exact_crop
-from amfac_edge.performance.measuring import Limits, measure_artefact
+from amfac_edge.performance.measuring import measure_artefact
+from amfac_edge.performance.timing import Limits
 from amfac_edge.pipeline import Exported, ExportRequest, Source, export_artefacts, frame_parity, read_source
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions import FrameSession, open_session

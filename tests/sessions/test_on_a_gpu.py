@@ -17,7 +17,8 @@ from amfac_edge.compiler import plan_from_artefact
 from amfac_edge.declared.target import load_target, target_names
 from amfac_edge.errors import MachineError
 from amfac_edge.keypoints import crop_affines, exact_crop
-from amfac_edge.performance.measuring import Limits, measure_artefact, still_frame
+from amfac_edge.performance.measuring import measure_artefact, still_frame
+from amfac_edge.performance.timing import Limits
 from amfac_edge.runtime import PoseEstimator
 from amfac_edge.sessions import open_session
 from amfac_edge.sessions.cuda import CUDA_LIBRARIES, Buffer, open_device
