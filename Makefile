@@ -15,7 +15,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements
 INSTALLED := $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test rtx sshd rtsp check check-style check-types check-contracts tests coverage test-310 package clean
+.PHONY: help demo test rtx sshd rtsp triton check check-style check-types check-contracts tests coverage test-310 package clean
 
 help:
 	@echo "make demo      install into $(VENV), export a model, run it on a photo, measure it; results in demo-out/"
@@ -23,6 +23,7 @@ help:
 	@echo "make rtx       TensorRT-RTX into the same environment (250 MB): its tests build real plans, without a GPU"
 	@echo "make sshd      an ssh server, unpacked into .make: the tests of building over ssh connect to it"
 	@echo "make rtsp      an RTSP server and a static ffmpeg, unpacked into .make: the tests of cameras watch its stream"
+	@echo "make triton    a Triton server (140 MB) into .make: the tests of Triton repositories serve them"
 	@echo "make check     the quality tools alone          make tests     the tests alone"
 	@echo "make coverage  the tests, and which lines none of them reaches"
 	@echo "make test-310  the board's tests on Python 3.10, where one is found"
@@ -142,6 +143,17 @@ $(FFMPEG):
 	    (name,) = [name for name in wheel.namelist() if "/binaries/ffmpeg" in name]; \
 	    open("$@", "wb").write(wheel.read(name))'
 	@rm -f .make/rtsp/imageio_ffmpeg-*.whl && chmod +x $@
+
+# Triton repositories are served by a real server, without a GPU, from an environment of its own; 140 MB, so nobody gets
+# it unasked. Its tests are skipped without it.
+TRITON := .make/triton
+
+triton: $(TRITON)/.installed
+
+$(TRITON)/.installed: requirements/triton.txt
+	@$(PYTHON) -m venv $(TRITON)
+	@$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/triton.txt
+	@touch $@
 
 tests: $(INSTALLED)
 	$(RUN)/python -m pytest $(PYTEST_ARGS)

@@ -26,6 +26,13 @@ from amfac_edge.cli.export_detector import (
 )
 from amfac_edge.cli.export_engines import add_board_options, board_of, engine_as_json, engine_lines
 from amfac_edge.cli.export_int8 import add_int8_options, int8_lines, int8_request
+from amfac_edge.cli.export_triton import (
+    add_triton_option,
+    check_triton_option,
+    triton_as_json,
+    triton_lines,
+    triton_models,
+)
 from amfac_edge.errors import FrameError, GateError, InputError
 from amfac_edge.keypoints import crop_affines, warp_crops
 from amfac_edge.machine.this_machine import targets_for
@@ -43,7 +50,7 @@ if TYPE_CHECKING:
     from amfac_edge.keypoints import Bgr
     from amfac_edge.pipeline import Exported, ExportRequest
     from amfac_edge.pipeline.engines import Engine
-    from amfac_edge.serving import Board
+    from amfac_edge.serving import Board, TritonModel
 
 __all__ = ["main"]
 
@@ -104,6 +111,7 @@ def _parser() -> CommandParser:
     add_int8_options(parser)
     add_build_options(parser)
     add_board_options(parser)
+    add_triton_option(parser)
     return parser
 
 
@@ -121,6 +129,7 @@ def _export(arguments: argparse.Namespace) -> int:
             f"--one-plan shares a plan between RTX cards, and --target {arguments.target} names fewer than two",
             cure="Name them: --target rtx-3060,rtx-4090.",
         )
+    check_triton_option(arguments)
     board = board_of(arguments, targets)
     from amfac_edge.pipeline import ExportRequest, is_detector, stage_count  # noqa: PLC0415 - loads torch
 
@@ -151,16 +160,25 @@ def _export(arguments: argparse.Namespace) -> int:
             made += work(more)
         except GateError as error:
             _say(f"INT8 is left out: {error}")
-    _tell(made, choices(made, stage=_say) if automatic else None, as_json=arguments.json)
+    served = [triton_models(one.exported, one.engine, arguments.triton) for one in made] if arguments.triton else []
+    _tell(made, choices(made, stage=_say) if automatic else None, served, as_json=arguments.json)
     return 0
 
 
-def _tell(made: Sequence[Made], chosen: Sequence[Choice] | None, *, as_json: bool) -> None:
+def _tell(
+    made: Sequence[Made], chosen: Sequence[Choice] | None, served: Sequence[Sequence[TritonModel]], *, as_json: bool
+) -> None:
     if as_json:
-        report = {"artefacts": [_as_json(one.exported) | engine_as_json(one.engine) for one in made]}
+        rows = [_as_json(one.exported) | engine_as_json(one.engine) for one in made]
+        if served:
+            rows = [row | triton_as_json(models) for row, models in zip(rows, served, strict=True)]
+        report = {"artefacts": rows}
         print(json.dumps(report | ({} if chosen is None else {"choices": [each.as_json() for each in chosen]})))
     for one in made:
         _report(one.exported, one.target, one.engine)
+    for one, models in zip(made, served, strict=False):
+        for line in triton_lines(one.exported, one.engine, models):
+            _say(line)
     for line in (line for each in chosen or () for line in each.lines()):
         _say(line)
 
