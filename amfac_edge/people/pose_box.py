@@ -23,7 +23,7 @@ SURE_JOINT = 0.5
 # Room between the outermost joints and the edge, in lengths of the joints' hull: over COCO's annotated people with
 # nearly all joints the medians are .05 to .11 by side.
 _ROOM = 0.1
-_SHRINKS = 0.15
+_SHRINKS, _NEARLY_ALL = 0.15, 0.8
 _FEWEST_JOINTS = 3
 # Of all joints, that must be sure in both frames before they say where a person went.
 _LEAST_SHARE = 0.25
@@ -85,6 +85,7 @@ def box_from_pose(
     room = _ROOM * float((high - low).max())
     hull = np.concatenate([low - room, high + room])
     outwards = np.array([-1.0, -1.0, 1.0, 1.0]) * (hull - moved)
-    # Only where all joints are sure is it known how little room the person needs.
-    rate = np.where(outwards > 0, 1.0, _SHRINKS * float(sure.mean()) ** 2)
+    # Only where nearly all joints are sure is it known how little room the person needs.
+    shrinks = _SHRINKS * max(0.0, (float(sure.mean()) - _NEARLY_ALL) / (1 - _NEARLY_ALL))
+    rate = np.where(outwards > 0, 1.0, shrinks)
     return moved + rate * (hull - moved)
