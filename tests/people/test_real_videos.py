@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import pytest
 
 from amfac_edge import PoseEstimator
+from amfac_edge.cameras import open_source
 from amfac_edge.cli.export import main as export
 from amfac_edge.people import FollowedPeople, PeopleFollower, open_detector
 
@@ -43,17 +44,11 @@ def networks(
 def _followed(
     video: Path, estimator: PoseEstimator, detector: Detector, every: int, frames: range
 ) -> list[FollowedPeople]:
-    capture = cv2.VideoCapture(str(video))
-    fps = capture.get(cv2.CAP_PROP_FPS)
     follower = PeopleFollower(estimator.skeleton, every=every, smoothing=None)
     told = []
-    for number in range(frames.stop):
-        there, image = capture.read()
-        assert there
-        if number in frames:
-            poses = estimator(image, follower.boxes(image, number / fps, detector))
-            told.append(follower.update(poses.keypoints, poses.scores))
-    capture.release()
+    for frame in itertools.islice(open_source(video), frames.start, frames.stop):
+        poses = estimator(frame.image, follower.boxes(frame.image, frame.time, detector))
+        told.append(follower.update(poses.keypoints, poses.scores))
     return told
 
 
