@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import amfac_edge
-from amfac_edge.cameras import Archive, Shard, open_source
+from amfac_edge.cameras import Archive, Shard, camera_address, open_source, shown_source
 from amfac_edge.cli.command import ProgressBar
 from amfac_edge.cli.run_people import people_of
 from amfac_edge.errors import FrameError, InputError
@@ -42,6 +42,7 @@ __all__ = ["add_archive_options", "archive_outputs", "is_archive_run", "run_arch
 _WHOLE = Shard(0, 1)
 _FULL = "full"
 _SHOWN = 5
+_OF_CAMERAS = ("--frames", "--duration", "--stats", "--stats-every", "--give-up", "--draw-stats")
 
 
 def add_archive_options(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +82,7 @@ def run_archive(arguments: argparse.Namespace, open_estimator: Callable[[], Pose
         AmfacError: a source, options or an unfinished run that don't fit each other.
     """
     shard = arguments.shard or _WHOLE
+    _check_kind(arguments)
     archive = Archive(Path(arguments.source))
     _check(arguments, archive)
     facts = _facts(arguments, archive, shard)
@@ -222,6 +224,21 @@ class _Run:
     def _add_line(self, posed: PosedFrame) -> None:
         if self._lines:
             self._lines.add(json.dumps(pose_line(posed), allow_nan=False))
+
+
+def _check_kind(arguments: argparse.Namespace) -> None:
+    """Refuse cameras, and what is for watching them: nothing that was asked for is passed over."""
+    if camera_address(arguments.source) is not None:
+        raise InputError(
+            f"{shown_source(arguments.source)} is a camera, and --lines, --shard and --resume are about files",
+            cure="Give a folder or a file; of a camera --json writes the lines.",
+        )
+    for option in _OF_CAMERAS:
+        value = getattr(arguments, option.removeprefix("--").replace("-", "_"), None)
+        if value is not None and value is not False:
+            raise InputError(
+                f"{option} does not go with --lines, --shard and --resume", cure=f"Leave {option} out, or those three."
+            )
 
 
 def _check(arguments: argparse.Namespace, archive: Archive) -> None:

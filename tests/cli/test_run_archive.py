@@ -209,6 +209,8 @@ def test_a_shard_of_nothing_readable_is_an_error(
         (["--shard", "0/2"], "has no output"),
         (["--shard", "2/2", "--json"], "of 2 parts the last one is 1/2"),
         (["--lines", "l", "--save", "drawn"], "can't go on with a video"),
+        (["--lines", "l", "--frames", "5"], "--frames does not go with --lines"),
+        (["--lines", "l", "--duration", "2"], "--duration does not go with --lines"),
         (["--lines", "l", "--results", "r.json"], "2 videos among 8"),
         (["--lines", "l", "--boxes", "boxes.json"], "2 videos among 8"),
     ],
@@ -277,3 +279,13 @@ def test_a_video_whose_people_are_followed_is_begun_again(engine: Path, archive:
         path.with_name("lines.jsonl.part.json").write_bytes(facts)
         assert _run(*words) == 0
         assert path.read_bytes() == whole
+
+
+def test_a_camera_is_no_archive_and_its_password_is_not_told(
+    engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "rtsp://me:secret@127.0.0.1:1/door"
+    assert _run("--engine", engine, "--source", source, "--lines", tmp_path / "l") == 2
+    error = capsys.readouterr().err
+    assert "is a camera, and --lines" in error
+    assert "secret" not in error
