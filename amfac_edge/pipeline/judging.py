@@ -32,7 +32,7 @@ _RESAMPLES = 1000
 # Of a bin: nearer than this it is the same one, whatever float32 made of its place.
 _SAME = 0.005
 
-Logits = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
+_Logits = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Judge:
         if self._half:
             # ONNX Runtime on a CPU would leave the rounding out, and be too kind.
             model = rounded_twin(half_graph(model))
-        return self._judged(*self._decoded(logits_of(model, self._images)))
+        return self._judged(*self._decoded(_logits_of(model, self._images)))
 
     def ap_loss_interval(self, judged: Judged) -> list[float] | None:
         """The 95 % interval of the points of AP that are lost, by a paired bootstrap over the pictures.
@@ -105,7 +105,7 @@ class Judge:
         interval = paired_difference(one, other, _RESAMPLES)["AP"]
         return [100 * interval.low, 100 * interval.high]
 
-    def _decoded(self, logits: Logits) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _decoded(self, logits: _Logits) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return SimccCode.of(self._recipe).decode(*logits, self._recipe.temperature)
 
     def _judged(self, keypoints: NDArray[np.float32], scores: NDArray[np.float32]) -> Judged:
@@ -143,14 +143,14 @@ class Disturbance:
 
     def of(self, model: ModelProto) -> float:
         """Of a float32 graph with Q/DQ."""
-        found = logits_of(model, self._images)
+        found = _logits_of(model, self._images)
         return sum(
             float(np.square(one.astype(np.float64) - other).mean() / max(np.var(other, dtype=np.float64), 1e-30))
             for one, other in zip(found, self._logits, strict=True)
         ) / len(found)
 
 
-def logits_of(model: ModelProto, images: NDArray[np.float32]) -> Logits:
+def _logits_of(model: ModelProto, images: NDArray[np.float32]) -> _Logits:
     """The logits of a raw graph for images (N,3,H,W), one at a time; (N,K,W·k) and (N,K,H·k)."""
     graph = RawGraph(model.SerializeToString(), name="the quantised graph")
     size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
