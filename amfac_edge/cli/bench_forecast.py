@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from amfac_edge.declared.target import Target
     from amfac_edge.performance.forecast.fitting import TimedRun
 
-__all__ = ["add_calibration", "add_forecast", "calibration", "forecast", "print_forecasts"]
+__all__ = ["add_calibration", "add_forecast", "calibration", "forecast", "forecasts_of", "print_forecasts"]
 
 _ALL = "all"
 _MOST_CROPS = 1024
@@ -103,6 +103,12 @@ def forecast(arguments: argparse.Namespace) -> int:
     else:
         print_forecasts(made)
     return 0
+
+
+def forecasts_of(names: list[str], targets: str) -> list[Forecast]:
+    """Of artefacts, or recipes by name, on each target of a comma list, as engines of each one's own precision."""
+    subjects = [subject_of(name) for name in names]
+    return [forecast_engine(subject, target) for subject in subjects for target in load_targets(targets)]
 
 
 def print_forecasts(made: list[Forecast]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.cli.bench_against import against_json, print_against, read_evaluation
+from amfac_edge.cli.bench_forecast import forecasts_of, print_forecasts
 from amfac_edge.cli.bench_options import add_frame, check_seconds, frame_of, people_of, print_busy
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.declared.recipe import recipe_names
@@ -59,6 +60,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="keep a receipt of each FILE there")
     add("--against", choices=sorted(TABLES), help="the AMFACPose paper's printed figures beside these")
     add("--evaluation", type=Path, metavar="JSON", help="with --against: a result of amfac-eval --json, for the AP")
+    add("--forecast", metavar="T[,T]", help="what to expect of these artefacts on other machines, beside these figures")
     add("--eager", action="store_true", help="measure checkpoints, or recipes by name, in eager PyTorch")
     add("--recipe", metavar="R", help="with --eager: of a checkpoint that doesn't tell its own")
     add("--device", choices=("cpu", "cuda"), help="with --eager (default: a card where there is one)")
@@ -72,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     (people,) = people_of(str(arguments.people))
     _check(arguments)
     frame = frame_of(arguments.frame)
+    expected = forecasts_of([str(path) for path in arguments.files], arguments.forecast) if arguments.forecast else []
     results: list[dict[str, Any]] = []
     receipts: list[Receipt] = []
     failed: list[tuple[Path, AmfacError]] = []
@@ -92,9 +95,13 @@ def run(arguments: argparse.Namespace) -> int:
             body["failed"] = [{"file": str(path), **error.as_json()} for path, error in failed]
         if arguments.against and receipts:
             body["against"] = against_json(arguments.against, receipts, arguments.evaluation)
+        if expected:
+            body["forecasts"] = [each.as_json() for each in expected]
         print(json.dumps(body))
-    elif arguments.against and receipts:
-        print_against(arguments.against, receipts, arguments.evaluation)
+    else:
+        if arguments.against and receipts:
+            print_against(arguments.against, receipts, arguments.evaluation)
+        print_forecasts(expected)
     return failed[0][1].exit_code if failed else 0
 
 
@@ -193,6 +200,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise InputError(f"--{given[0]} is for --eager", cure="An artefact says all that itself.")
         for path in arguments.files:
             _refuse_checkpoint(path)
+    elif arguments.forecast:
+        raise InputError("--forecast is of artefacts", cure="amfac-bench forecast --target T RECIPE has eager PyTorch.")
     elif (wrong := next((path for path in arguments.files if path.suffix in {".onnx", ".plan"}), None)) is not None:
         raise InputError(f"{wrong}: an artefact is not eager PyTorch", cure="Leave --eager out, or give a checkpoint.")
     if arguments.out is not None:

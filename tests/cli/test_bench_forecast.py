@@ -52,6 +52,25 @@ def test_an_artefact_is_forecast_from_its_manifest(
     assert "no layer costs" in capsys.readouterr().err
 
 
+def test_a_run_sets_forecasts_beside_what_it_measured(
+    markers: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = markers.write_artefact(tmp_path / "engine.onnx")
+    manifest = json.loads(path.with_name("engine.onnx.json").read_bytes())
+    manifest["layers"] = [["conv", "Conv", 10**9, 10**8, "float32"]]
+    path.with_name("engine.onnx.json").write_text(json.dumps(manifest))
+    words = ["run", str(path), "--iterations", "1", "--frame", "320x240", "--forecast"]
+    assert main([*words, "orin-nano,rtx-4090", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["measured"]) == 1
+    assert [each["target"] for each in found["forecasts"]] == ["orin-nano-8", "rtx-4090"]
+    assert main([*words, "orin-nano"]) == 0
+    assert "engine.onnx: forecast, nothing below was measured" in capsys.readouterr().out
+    # Nothing is timed for a question that can't be answered.
+    assert main([*words, "thor"]) == 2
+    assert capsys.readouterr().out == ""
+
+
 def test_errors_are_printed_whatever_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["forecast", "--errors"]) == 0
     out = capsys.readouterr().out
