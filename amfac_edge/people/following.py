@@ -82,10 +82,9 @@ class _Candidate:
     detected: bool
     track: Track | None
 
-    @property
-    def certainty(self) -> float:
-        # Somebody new may turn out as sure as people are on average.
-        return self.track.certainty if self.track else self.score / 2
+    def certainty(self, usual: float) -> float:
+        """In 0..1; somebody new may turn out to have the `usual` joint score."""
+        return (self.track.level if self.track else usual) * self.score
 
 
 class PeopleFollower:
@@ -178,9 +177,13 @@ class PeopleFollower:
         if self._asked:
             in_vain = any(track.misses for track in self._tracks)
             self._schedule.asked(image, self._followed_boxes(), in_vain=in_vain)
-        candidates.sort(key=lambda candidate: -candidate.certainty)
+        usual = float(np.mean([track.level for track in self._tracks] or [1.0]))
+        candidates.sort(key=lambda candidate: -candidate.certainty(usual))
         places = self._budget.places(min(len(candidates), _MOST_PEOPLE), (perf_counter() - began) * 1e3)
         self._candidates, left = candidates[:places], candidates[places:]
+        for candidate in left:
+            if candidate.track and candidate.detected:
+                candidate.track.place(time, candidate.box)
         self._skipped = PeopleBoxes(
             np.array([candidate.box for candidate in left]).reshape(-1, 4),
             np.array([candidate.score for candidate in left]),
@@ -258,7 +261,10 @@ class PeopleFollower:
         return [self._own_box(track) for track in self._tracks if not track.hidden]
 
     def _own_box(self, track: Track) -> _Candidate:
-        return _Candidate(track.box_at(self._time), track.last.box_score, detected=False, track=track)
+        # Whoever is half out of the frame has a box that reaches out of it, but never far.
+        height, width = self._frame_shape[:2]
+        box = np.clip(track.box_at(self._time), [-width / 2, -height / 2] * 2, [1.5 * width, 1.5 * height] * 2)
+        return _Candidate(box, track.last.box_score, detected=False, track=track)
 
     def _found(self, people: PeopleBoxes) -> list[_Candidate]:
         """Everybody whom the detector sees, and those whom it doesn't and whose poses were evident."""

@@ -78,11 +78,6 @@ class Track:
         self.hidden = self.lost = False
         self.misses = 0
 
-    @property
-    def certainty(self) -> float:
-        """In 0..1, usual joint score times box score."""
-        return self.level * self.last.box_score
-
     def shift_to(self, time: float) -> NDArray[np.float64]:
         """How far the person is expected to have gone at `time`: (2,) in pixels."""
         farthest = (_FARTHEST_HIDDEN if self.hidden else _FARTHEST_IN_SIGHT) * (self.box[2:] - self.box[:2])
@@ -120,6 +115,10 @@ class Track:
         self.last, self.time, self.seen_at = sighting, time, time
         # Where the detector doesn't see what the pose shows, it has another look.
         self.hidden, self.lost = False, self.misses > 0
+
+    def place(self, time: float, box: NDArray[np.float64]) -> None:
+        """The detector saw this person in `box` (4,), and no pose was estimated."""
+        self.box, self.time, self.seen_at, self.velocity = box, time, time, np.zeros(2)
 
     def lose(self, *, hidden: bool) -> None:
         """The detector ought to have a look; until then the person may be `hidden`."""

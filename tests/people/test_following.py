@@ -189,6 +189,14 @@ def test_the_most_certain_are_served_first_and_the_others_are_named(made: Made, 
             np.testing.assert_allclose(told.skipped.boxes[0], third, atol=1)
 
 
+def test_who_was_left_out_for_a_while_is_known_again(made: Made, person: Anybody) -> None:
+    world = made([person(_walk(20, 1.5), score=0.6), person(_walk(250, 0.0, first=10, last=50), score=0.95)])
+    told = world.followed(_follower(every=5, max_people=1), range(80))
+    assert _ids(told[:10]) == [[1]] * 10
+    assert {tuple(ids) for ids in _ids(told[16:50])} == {(2,)}
+    assert {tuple(ids) for ids in _ids(told[56:])} == {(1,)}
+
+
 def test_a_deadline_serves_as_many_as_there_is_time_for(made: Made, person: Anybody) -> None:
     world = made([person(_walk(20 + 70 * n, 0.1), score=0.9 - 0.1 * n) for n in range(4)])
     follower = _follower(every=1, deadline_ms=1000)
