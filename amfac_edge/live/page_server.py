@@ -213,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "amfac-edge", ""
     timeout = _PATIENCE_S
     disable_nagle_algorithm = True
-    server: PageServer
+    server: PageServer  # pyright: ignore[reportIncompatibleVariableOverride] - nobody else makes one
 
     def setup(self) -> None:
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
@@ -224,7 +224,9 @@ class _Handler(BaseHTTPRequestHandler):
         # One request a connection: a browser that keeps a second one waiting would keep a thread waiting.
         self.handle_one_request()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(  # pyright: ignore[reportIncompatibleMethodOverride] - its arguments come by position
+        self, *_: object
+    ) -> None:
         """Nothing: who watches is nobody's business, and headers hold the token."""
 
     def version_string(self) -> str:
