@@ -194,9 +194,9 @@ def _engine(name: str, content: bytes, described: bytes, manifest: Manifest, pla
         return _Draft(name, engine_config(name, manifest, ONNX), files)
     config = engine_config(name, manifest, PLAN)
     if plan is None:
-        copy = (
-            f"cp {name}.plan REPOSITORY/{name}/1/model.plan && cp {name}.plan.json REPOSITORY/{name}/1/model.plan.json"
-        )
+        # The folder that a kit unpacks to, and where its build.py writes, has the artefact's name.
+        built, place = f"{name}/{name}.plan", f"REPOSITORY/{name}/1/model.plan"
+        copy = f"cp {built} {place} && cp {built}.json {place}.json"
         return _Draft(
             name,
             config,
@@ -204,8 +204,8 @@ def _engine(name: str, content: bytes, described: bytes, manifest: Manifest, pla
             lacks_plan=True,
             onnx=manifest.digests["artefact"],
         )
-    built, _ = read_artefact(plan)
-    return _Draft(name, config, {_PLAN_FILE: built, f"{_PLAN_FILE}.json": manifest_path(plan).read_bytes()})
+    content, _ = read_artefact(plan)
+    return _Draft(name, config, {_PLAN_FILE: content, f"{_PLAN_FILE}.json": manifest_path(plan).read_bytes()})
 
 
 def _code(kind: str) -> bytes:

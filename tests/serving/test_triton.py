@@ -129,7 +129,7 @@ def test_a_board_without_a_plan_has_a_place_for_it_and_the_next_step(
     assert [path.name for path in (engine.folder / "1").iterdir()] == ["NEXT.txt"]
     text = (engine.folder / "1" / "NEXT.txt").read_text()
     assert "python3 kit/build.py" in text
-    assert f"REPOSITORY/{NAME}/1/model.plan" in text
+    assert f"cp {NAME}/{NAME}.plan REPOSITORY/{NAME}/1/model.plan && cp {NAME}/{NAME}.plan.json" in text
     onnx = read_manifest(artefact).digests["artefact"]
     plan = _plan(made_plans, tmp_path / "built.plan", onnx)
     engine = write_triton(artefact, repository, plan=plan)[0]
