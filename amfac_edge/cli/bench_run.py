@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["add_run", "run"]
 
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
-_WITH_FPS = ("engine", "frame", "ahead", "eager", "eager_frame")
+_WITH_FPS = ("engine", "frame", "ahead", "latency", "eager", "eager_frame")
 _MOST_PAUSE_S = 3600
 _PRECISIONS = ("fp32", "fp16")
 

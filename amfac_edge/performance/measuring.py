@@ -22,7 +22,7 @@ from amfac_edge.performance.samples import Conditions, Measured
 from amfac_edge.performance.steadiness import drift_percent
 from amfac_edge.performance.timing import Limits, overhead_us, series
 from amfac_edge.runtime import PoseEstimator
-from amfac_edge.sessions import FrameSession, open_session
+from amfac_edge.sessions import FrameSession, TimedSession, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
     from amfac_edge.artefact import Manifest
     from amfac_edge.performance.observing import Observed
-    from amfac_edge.sessions import PoseGpuOptions, PoseSession
+    from amfac_edge.sessions import EngineTimes, PoseGpuOptions, PoseSession
 
 __all__ = [
     "BOUNDARIES",
+    "TRTEXEC_FIELDS",
     "Measurement",
     "cold_start",
     "conditions_of",
@@ -43,6 +44,7 @@ __all__ = [
     "still_frame",
 ]
 
+TRTEXEC_FIELDS = ("latency", "enqueue", "h2d", "compute", "d2h")
 BOUNDARIES = ("engine", "frame", "crop", "network", "decode", "ahead")
 _SEED = 0
 _USUAL = Limits()
@@ -57,7 +59,9 @@ class Measurement:
         series: by boundary. "engine" is the network on crops of all people that lie ready, or on the frame where it
             takes that; "frame" is a whole frame,
             from uint8 pixels and boxes to joints in frame pixels; "crop", "network" and "decode" are its parts. "ahead"
-            is from one frame's joints to the next one's where two are under way (`PoseEstimator.submit`).
+            is from one frame's joints to the next one's where two are under way (`PoseEstimator.submit`). Of a plan of
+            crops also trtexec's fields, by the GPU's clock: "latency" = "h2d" + "compute" + "d2h", and the host's
+            "enqueue".
         load_ms: a cold start: importing the engine and OpenCV and opening the file, in a fresh process.
         first_ms: the first frame after that.
         after_idle_ms: frames that came after the machine had stood idle for `Limits.pause_s`.
@@ -123,10 +127,16 @@ def measure_artefact(
             samples = observing.timed("frame", lambda: _frame_series(estimator, frame, boxes, limits))
             samples |= observing.timed("engine", lambda: _engine_series(session, frame, boxes, limits))
             samples |= observing.timed("ahead", lambda: {"ahead": _ahead_series(estimator, frame, boxes, limits)})
+            if isinstance(session, TimedSession) and session.manifest.input_kind == "crops":
+                samples |= _trtexec_series(session, len(boxes), limits)
         after_idle = _after_idle(lambda: estimator(frame, boxes), limits)
         notes = session.settings.notes
     return Measurement(
-        series={name: Measured(name, tuple(samples[name]), conditions) for name in BOUNDARIES},
+        series={
+            name: Measured(name, tuple(samples[name]), conditions)
+            for name in (*BOUNDARIES, *TRTEXEC_FIELDS)
+            if name in samples
+        },
         load_ms=cold["load_ms"],
         first_ms=cold["first_ms"],
         after_idle_ms=after_idle,
@@ -255,6 +265,16 @@ def _engine_series(
         return {"engine": series(lambda: whole.run_frame(frame, affines), limits)}
     crops = np.random.default_rng(_SEED).integers(0, 256, (len(boxes), crop.height, crop.width, 3), np.uint8)
     return {"engine": series(lambda: session.run(crops), limits)}
+
+
+def _trtexec_series(session: TimedSession, people: int, limits: Limits) -> dict[str, list[float]]:
+    """Trtexec's fields of the same names: by the GPU's clock but for "enqueue", the input in pinned memory."""
+    crop = session.manifest.recipe.crop
+    crops = np.random.default_rng(_SEED).integers(0, 256, (people, crop.height, crop.width, 3), np.uint8)
+    times: list[EngineTimes] = []
+    count = len(series(lambda: times.append(session.run_timed(crops)), limits))
+    kept = times[-count:]
+    return {name: [getattr(one, f"{name}_ms") for one in kept] for name in TRTEXEC_FIELDS}
 
 
 def _after_idle(call: Callable[[], object], limits: Limits) -> tuple[float, ...]:

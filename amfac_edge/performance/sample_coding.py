@@ -54,6 +54,8 @@ def decoded_samples(text: str, count: int) -> tuple[float, ...]:
     if len(planes) != count * _WIDTH or not inflating.eof or inflating.unused_data:
         raise ValueError(f"they are not {count} samples")
     nanoseconds = np.frombuffer(planes, np.uint8).reshape(_WIDTH, count).T.copy().view("<u8")[:, 0]
-    if not 1 <= nanoseconds.min() <= nanoseconds.max() <= _LONGEST_NS:
-        raise ValueError(f"a sample of {int(nanoseconds.max() if nanoseconds.min() else 0)} ns is no time of a frame")
+    longest = int(nanoseconds.max())
+    # None at all is right for a copy that shared memory saves; for every sample of a series it is not.
+    if not 1 <= longest <= _LONGEST_NS:
+        raise ValueError(f"{longest} ns as the longest of {count} samples are no time of a frame")
     return tuple((nanoseconds / _NS).tolist())

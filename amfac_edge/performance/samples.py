@@ -102,7 +102,7 @@ class Statistics:
             p95=known[95],
             p99=known[99],
             max=max(samples),
-            variation_percent=100 * float(values.std()) / mean,
+            variation_percent=100 * float(values.std()) / mean if mean else 0.0,
             early_stopping_p90=early_stopping(samples, 90),
         )
 

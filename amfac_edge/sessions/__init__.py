@@ -15,7 +15,15 @@ from amfac_edge.sessions.opening import (
     open_detector_session,
     open_session,
 )
-from amfac_edge.sessions.session import CuttingSession, DetectorSession, FrameSession, PoseSession, SessionSettings
+from amfac_edge.sessions.session import (
+    CuttingSession,
+    DetectorSession,
+    EngineTimes,
+    FrameSession,
+    PoseSession,
+    SessionSettings,
+    TimedSession,
+)
 
 __all__ = [
     "CUDA_LIBRARIES",
@@ -24,6 +32,7 @@ __all__ = [
     "WAITS",
     "CuttingSession",
     "DetectorSession",
+    "EngineTimes",
     "FrameSession",
     "GpuOptions",
     "OnGpu",
@@ -31,6 +40,7 @@ __all__ = [
     "PoseSession",
     "SessionSettings",
     "Ticket",
+    "TimedSession",
     "on_gpu",
     "open_detector_session",
     "open_session",

@@ -30,6 +30,7 @@ __all__ = [
     "CudaFaults",
     "CudaGraph",
     "CudaStream",
+    "CudaTimer",
     "capturing",
     "installed_library",
     "open_device",
@@ -104,6 +105,22 @@ class CudaGraph(Protocol):
         ...
 
 
+class CudaTimer(Protocol):
+    """Moments of a stream, by the GPU's own clock."""
+
+    def mark(self, number: int) -> None:
+        """Enqueue the moment of that number: when all that was enqueued before is done."""
+        ...
+
+    def milliseconds(self, first: int, second: int) -> float:
+        """From one moment to another, to half a microsecond; after the stream was waited for."""
+        ...
+
+    def close(self) -> None:
+        """Free it."""
+        ...
+
+
 class CudaStream(Protocol):
     """One stream with the event that it is waited for by."""
 
@@ -118,6 +135,10 @@ class CudaStream(Protocol):
 
     def wait(self) -> None:
         """Return when all that was enqueued is done."""
+        ...
+
+    def timer(self, moments: int) -> CudaTimer:
+        """A timer of so many moments of this stream."""
         ...
 
     def capture(self, enqueue: Callable[[], None]) -> CudaGraph:

@@ -22,7 +22,7 @@ from amfac_edge.sessions.warp_kernel import compiled_by_nvrtc
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["CudaPythonDevice", "CudaPythonGraph", "CudaPythonStream"]
+__all__ = ["CudaPythonDevice", "CudaPythonGraph", "CudaPythonStream", "CudaPythonTimer"]
 
 # Where cuda-python has its modules, from 12.6 on and before.
 _PLACES = (("cuda.bindings.runtime", "cuda.bindings.driver"), ("cuda.cudart", "cuda.cuda"))
@@ -220,6 +220,10 @@ class CudaPythonStream:
                 pass
         self._device.call("cudaEventSynchronize", self._event)
 
+    def timer(self, moments: int) -> CudaPythonTimer:
+        """See `CudaStream.timer`."""
+        return CudaPythonTimer(self._device, self._stream, moments)
+
     def capture(self, enqueue: Callable[[], None]) -> CudaPythonGraph:
         """See `CudaStream.capture`."""
         with capturing:
@@ -249,6 +253,35 @@ class CudaPythonStream:
         if not self._device.lost:
             self._device.call("cudaEventDestroy", self._event)
             self._device.call("cudaStreamDestroy", self._stream)
+
+
+class CudaPythonTimer:
+    """A `CudaTimer`."""
+
+    def __init__(self, device: CudaPythonDevice, stream: Any, moments: int) -> None:  # noqa: ANN401 - the library's own
+        self._device, self._stream = device, stream
+        self._events: list[Any] = []
+        try:
+            for _ in range(moments):
+                self._events.append(device.call("cudaEventCreateWithFlags", 0))
+        except MachineError:
+            self.close()
+            raise
+
+    def mark(self, number: int) -> None:
+        """See `CudaTimer.mark`."""
+        self._device.call("cudaEventRecord", self._events[number], self._stream)
+
+    def milliseconds(self, first: int, second: int) -> float:
+        """See `CudaTimer.milliseconds`."""
+        return float(self._device.call("cudaEventElapsedTime", self._events[first], self._events[second]))
+
+    def close(self) -> None:
+        """See `CudaTimer.close`."""
+        while self._events:
+            event = self._events.pop()
+            if not self._device.lost:
+                self._device.call("cudaEventDestroy", event)
 
 
 class CudaPythonGraph:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.sessions.cuda import CudaGraph
 
-__all__ = ["PycudaDevice", "PycudaStream"]
+__all__ = ["PycudaDevice", "PycudaStream", "PycudaTimer"]
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING; pycuda takes the number
 # pycuda tells an error by the driver's words only.
@@ -217,6 +217,10 @@ class PycudaStream:
                     sleep(0)  # pycuda asks without letting go of Python's lock, which other threads may want
             self._event.synchronize()
 
+    def timer(self, moments: int) -> PycudaTimer:
+        """See `CudaStream.timer`."""
+        return PycudaTimer(self._device, self._stream, moments)
+
     def capture(self, enqueue: Callable[[], None]) -> CudaGraph:
         """See `CudaStream.capture`; pycuda can't."""
         del enqueue
@@ -227,6 +231,30 @@ class PycudaStream:
         self._device.streams.pop(self.handle, None)
         # The last reference frees them, which takes a current context: now, not whenever Python gets to it.
         self._stream = self._event = None
+
+
+class PycudaTimer:
+    """A `CudaTimer`."""
+
+    def __init__(self, device: PycudaDevice, stream: Any, moments: int) -> None:  # noqa: ANN401 - pycuda's own
+        self._device, self._stream = device, stream
+        with device.translated():
+            self._events: list[Any] = [device.driver.Event() for _ in range(moments)]
+
+    def mark(self, number: int) -> None:
+        """See `CudaTimer.mark`."""
+        with self._device.translated():
+            self._events[number].record(self._stream)
+
+    def milliseconds(self, first: int, second: int) -> float:
+        """See `CudaTimer.milliseconds`."""
+        with self._device.translated():
+            return float(self._events[second].time_since(self._events[first]))
+
+    def close(self) -> None:
+        """See `CudaTimer.close`; the last references free the events, which takes a current context."""
+        self._events = []
+        self._stream = None
 
 
 def _capability(device: Any) -> str:  # noqa: ANN401 - pycuda's own

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 __all__ = [
     "CuttingSession",
     "DetectorSession",
+    "EngineTimes",
     "FrameSession",
     "PoseSession",
     "SessionSettings",
+    "TimedSession",
     "check_affines",
     "check_contract",
     "check_crops",
@@ -64,6 +66,28 @@ class SessionSettings:
     threads: int
     spinning: bool
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EngineTimes:
+    """One run of an engine, its input lying ready in pinned memory, in milliseconds; the words are trtexec's.
+
+    Attributes:
+        h2d_ms: input to the GPU, by its clock; next to nothing where memory is shared.
+        compute_ms: the engine, by the GPU's clock.
+        d2h_ms: outputs back, by its clock.
+        enqueue_ms: what enqueueing, or launching the graph, takes the host; no part of the latency.
+    """
+
+    h2d_ms: float
+    compute_ms: float
+    d2h_ms: float
+    enqueue_ms: float
+
+    @property
+    def latency_ms(self) -> float:
+        """H2D, compute and D2H."""
+        return self.h2d_ms + self.compute_ms + self.d2h_ms
 
 
 class PoseSession(Protocol):
@@ -124,6 +148,22 @@ class FrameSession(PoseSession, Protocol):
 
         Raises:
             InputError: arrays of another shape or dtype, an artefact that takes crops, or the session is closed.
+        """
+        ...
+
+
+@runtime_checkable
+class TimedSession(PoseSession, Protocol):
+    """A session that can tell the parts of a run by the GPU's clock."""
+
+    def run_timed(self, crops: NDArray[np.uint8]) -> EngineTimes:
+        """The times of one run of as many crops as go into one.
+
+        Args:
+            crops: (N, H, W, 3) uint8 BGR, C-contiguous; those beyond the largest batch are left out.
+
+        Raises:
+            InputError: as `PoseSession.run`.
         """
         ...
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.errors import MachineError, ModelFileError
 from amfac_edge.sessions.ports import Port
+from amfac_edge.sessions.session import EngineTimes
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from amfac_edge.artefact import TensorSpec
-    from amfac_edge.sessions.cuda import CudaDevice, CudaGraph, CudaStream
+    from amfac_edge.sessions.cuda import CudaDevice, CudaGraph, CudaStream, CudaTimer
     from amfac_edge.sessions.gpu_arrays import GpuArray
     from amfac_edge.sessions.tensorrt_engine import LoadedEngine, Shapes
 
@@ -66,6 +68,8 @@ class EngineRunner:
             tensor.name: self._port(tensor, tuple(side if isinstance(side, int) else people for side in tensor.shape))
             for tensor in engine.outputs
         }
+        self._timer: CudaTimer | None = None
+        self._timed: tuple[_Prepared, CudaGraph | None] | None = None
         resources.callback(self._drop_all)
 
     def write(self, name: str, values: NDArray[Any] | GpuArray, rows: int | None = None) -> None:
@@ -88,6 +92,35 @@ class EngineRunner:
             else:
                 self._run_plainly(prepared)
         self._stream.wait()
+
+    def timed(self, shapes: Shapes) -> EngineTimes:
+        """Run the engine on what was handed in last, and tell its parts by the GPU's clock.
+
+        The engine alone is in the graph here, so that the copies beside it can be told from it.
+        """
+        self._timer = timer = self._timer or self._stream.timer(4)
+        prepared = self._prepared[shapes]
+        if self._timed is None or self._timed[0] is not prepared:
+            self._drop_timed()
+            self._timed = (prepared, self._engine_graph(prepared))
+        graph = self._timed[1]
+        timer.mark(0)
+        for port, shape in zip(self._inputs.values(), shapes, strict=True):
+            if not port.is_mapped:
+                self._stream.copy(port.gpu, port.host, math.prod(shape) * port.dtype.itemsize)
+        timer.mark(1)
+        started = perf_counter()
+        if graph is not None:
+            graph.launch()
+        else:
+            self._engine.enqueue(prepared.context, self._stream.handle)
+        enqueued = perf_counter()
+        timer.mark(2)
+        self._copy_out(prepared)
+        timer.mark(3)
+        self._stream.wait()
+        h2d, compute, d2h = (timer.milliseconds(number, number + 1) for number in range(3))
+        return EngineTimes(h2d, compute, d2h, (enqueued - started) * 1e3)
 
     def read(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         """An output of the last run, keypoints (N, K, 2) or scores (N, K): a view that the next run overwrites."""
@@ -145,6 +178,9 @@ class EngineRunner:
 
     def _enqueue(self, prepared: _Prepared) -> None:
         self._engine.enqueue(prepared.context, self._stream.handle)
+        self._copy_out(prepared)
+
+    def _copy_out(self, prepared: _Prepared) -> None:
         for port, size in prepared.outputs:
             if not port.is_mapped:
                 self._stream.copy(port.host, port.gpu, size)
@@ -156,10 +192,27 @@ class EngineRunner:
             self._stream.wait()  # if the GPU failed, CUDA says so here, which is nearer to the cause
             raise
 
+    def _engine_graph(self, prepared: _Prepared) -> CudaGraph | None:
+        """The engine alone as a graph; None where there are none."""
+        if not self.graphs:
+            return None
+        return self._stream.capture(lambda: self._engine.enqueue(prepared.context, self._stream.handle))
+
     def _drop_all(self) -> None:
+        self._drop_timed()
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
         while self._prepared:
             self._drop(self._prepared.popitem()[1])
 
+    def _drop_timed(self) -> None:
+        if self._timed is not None and self._timed[1] is not None:
+            self._timed[1].close()
+        self._timed = None
+
     def _drop(self, prepared: _Prepared) -> None:
+        if self._timed is not None and self._timed[0] is prepared:
+            self._drop_timed()
         if prepared.graph is not None:
             prepared.graph.close()

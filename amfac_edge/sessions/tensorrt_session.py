@@ -24,6 +24,7 @@ from amfac_edge.sessions.host import this_host
 from amfac_edge.sessions.lost_manifest import manifest_of_engine, no_manifest
 from amfac_edge.sessions.opening import WAITS
 from amfac_edge.sessions.session import (
+    EngineTimes,
     SessionSettings,
     check_affines,
     check_contract,
@@ -216,6 +217,18 @@ class TensorRtSession:
                 return {"crops": (rows, crop.height, crop.width, 3)}
 
             return self._in_batches(affines, cut)
+
+    def run_timed(self, crops: NDArray[np.uint8]) -> EngineTimes:
+        """See `TimedSession.run_timed`."""
+        crop, batch = self.manifest.recipe.crop, self.manifest.batch
+        check_crops(crops, crop.height, crop.width)
+        check_input_kind(self._path, self.manifest, "crops")
+        with self._usable():
+            part = crops[: batch.maximum]
+            shapes = self._shapes(self._pictures_in(part, max(len(part), batch.minimum)))
+            self._runner.warm_up(shapes)
+            self._stream.wait()
+            return self._runner.timed(shapes)
 
     def submit(self, crops: NDArray[np.uint8]) -> Ticket[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """See `OnnxRuntimeSession.submit`."""

@@ -30,9 +30,12 @@ CONDITIONS = Conditions(
 )
 
 
-def taken(ms: float, boundary: str = "frame", people: int = 1, **changes: Any) -> Receipt:  # noqa: ANN401 - of any field
+def taken(ms: float, boundary: str = "engine", people: int = 1, **changes: Any) -> Receipt:  # noqa: ANN401 - of any field
     conditions = dataclasses.replace(CONDITIONS, people=people)
+    frame = {"engine": "frame", "eager": "eager_frame"}.get(boundary)
     series = {boundary: Measured(boundary, (ms, ms), conditions)}
+    if frame:
+        series[frame] = Measured(frame, (ms + 1, ms + 1), conditions)
     fields: dict[str, Any] = {"target": "orin-nx-8", "power_mode": "MAXN", **changes}
     return Receipt("2026-11-28T12:00:00Z", ("amfac-bench",), conditions, series, **fields)
 
@@ -53,7 +56,7 @@ def test_a_measured_cell_is_met_where_it_is_faster() -> None:
     cell = cell_of(taken(6.61))
     assert (cell.published, cell.ours, cell.factor) == (33.05, 6.61, pytest.approx(5.0))
     assert cell.verdict == "5.00x faster"
-    assert cell.how == "measured fp16 with tensorrt 10.3.0, a whole frame, mean"
+    assert cell.how == "measured fp16 with tensorrt 10.3.0: the network's mean; a whole frame 7.61 ms"
     assert cell_of(taken(66.1)).verdict == "2.00x slower"
     assert met(table4_cells([taken(66.1)])) == (0, 20)
 
@@ -65,9 +68,9 @@ def test_a_measured_cell_is_met_where_it_is_faster() -> None:
         taken(1.0, target="cpu"),
         taken(1.0, target=None),
         taken(1.0, people=5),
-        taken(1.0, boundary="engine"),
+        taken(1.0, boundary="crop"),
     ],
-    ids=["other board", "cpu", "unknown machine", "five people", "engine only"],
+    ids=["other board", "cpu", "unknown machine", "five people", "another boundary"],
 )
 def test_what_is_of_something_else_does_not_count(receipt: Receipt) -> None:
     assert cell_of(receipt).ours is None
@@ -86,7 +89,10 @@ def test_the_fastest_of_several_stands_in_the_cell() -> None:
     ],
 )
 def test_the_mode_stands_beside_the_papers_probable_one(mode: str | None, told: str) -> None:
-    assert cell_of(taken(7.0, power_mode=mode)).mode == told
+    receipt = taken(7.0, power_mode=mode)
+    assert cell_of(receipt).mode == told
+    # In another mode it is shown, and meets nothing.
+    assert met(table4_cells([receipt])) == (int(mode == "MAXN"), 20)
 
 
 def test_the_inconsistent_cell_is_noted_and_no_other() -> None:
@@ -99,7 +105,7 @@ def test_a_throttled_figure_says_so() -> None:
     assert "throttled: 2 under-voltage events (oc1)" in cell.notes
 
 
-def test_an_eager_run_stands_in_by_its_frame() -> None:
+def test_an_eager_run_stands_in_by_its_network() -> None:
     assert cell_of(taken(34.0, boundary="eager_frame")).ours == 34.0
 
 

@@ -145,7 +145,10 @@ def _bomb() -> str:
         (lambda f: f["series"]["frame"].update(count=701), "series.frame.samples: they are not 701 samples"),
         (lambda f: f["series"]["frame"].update(samples="?"), "series.frame.samples: they can't be decompressed"),
         (lambda f: f["series"]["frame"].update(samples=_bomb()), "series.frame.samples: they are not 700 samples"),
-        (lambda f: f["series"]["frame"].update(samples=coded_samples([0.0] * 700)), "a sample of 0 ns is no time"),
+        (
+            lambda f: f["series"]["frame"].update(samples=coded_samples([0.0] * 700)),
+            "0 ns as the longest of 700 samples",
+        ),
         (lambda f: f["series"]["frame"].update(coding="pickle"), '"pickle" is none of'),
         (
             lambda f: f["series"]["frame"]["statistics"].update(median=1.0),

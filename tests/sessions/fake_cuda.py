@@ -118,7 +118,7 @@ def made_module(name: str, **attributes: Any) -> ModuleType:
     return module
 
 
-def _runtime(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - a module of small functions
+def _runtime(gpu: FakeGpu) -> ModuleType:  # noqa: C901, PLR0915 - a module of small functions
     module = made_module(
         "cuda.bindings.runtime",
         cudaError_t=CudaError,
@@ -195,6 +195,10 @@ def _runtime(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - a module of small func
     def cudaEventQuery(event: int) -> None:
         if not gpu.event_done(event):
             raise GpuError("cudaErrorNotReady")
+
+    @function
+    def cudaEventElapsedTime(start: int, end: int) -> float:
+        return gpu.elapsed(start, end)
 
     @function
     def cudaEventDestroy(event: int) -> None:

@@ -102,6 +102,8 @@ class FakeGpu:
         self.blocks: list[Block] = []
         self.streams: dict[int, Stream] = {}
         self.events: dict[int, int] = {}
+        self.timed_events: dict[int, int | None] = {}
+        self.moments = 0
         self.graphs: dict[int, list[Callable[[], None]]] = {}
         self.launchable: dict[int, list[Callable[[], None]]] = {}
         self.modules: list[int] = []
@@ -274,11 +276,29 @@ class FakeGpu:
         handle = self.new_handle()
         self.events[handle] = 0
         self.seen_event_flags.append(flags)
+        if not flags & 2:  # cudaEventDisableTiming
+            self.timed_events[handle] = None
         return handle
 
     def record(self, event: int, stream: int) -> None:
         self.stream_of(stream)
         self.events[event] = stream
+        if event in self.timed_events:
+            self.timed_events[event] = None
+            self.enqueue(stream, lambda: self._pass(event))
+
+    def _pass(self, event: int) -> None:
+        self.moments += 1
+        self.timed_events[event] = self.moments
+
+    def elapsed(self, start: int, end: int) -> float:
+        """A quarter of a millisecond from each timed event to the next that the stream has passed."""
+        moments = [self.timed_events.get(event) for event in (start, end)]
+        if start not in self.timed_events or end not in self.timed_events:
+            raise GpuError("cudaErrorInvalidResourceHandle")
+        if moments[0] is None or moments[1] is None:
+            raise GpuError("cudaErrorNotReady")
+        return 0.25 * (moments[1] - moments[0])
 
     def event_done(self, event: int) -> bool:
         """Whether all before it is done: never at the first question, always at the second."""

@@ -98,6 +98,10 @@ def _pycuda_driver(gpu: FakeGpu) -> ModuleType:  # noqa: C901 - a module of smal
                 gpu.event_done(self._handle)
             return self
 
+        def time_since(self, start: Event) -> float:
+            with guarded("cuEventElapsedTime"):
+                return gpu.elapsed(start._handle, self._handle)
+
         def __del__(self) -> None:
             if hasattr(self, "_handle"):
                 gpu.events.pop(self._handle, None)

@@ -23,7 +23,7 @@ __all__ = ["ENGINE_SERIES", "engine_series", "machine_of", "measured_engines", "
 ENGINE_SERIES = "engine"
 """The boundary that the model is of."""
 
-_HOW = "Measure it there: amfac-bench FILE --receipt, with the same threads, people and mode each time."
+_HOW = "Measure it there: amfac-bench FILE --out DIR, with the same threads, people and mode each time."
 
 
 def timed_runs(receipts: Sequence[tuple[str, Receipt]], target: Target, mode: str | None = None) -> list[TimedRun]:
