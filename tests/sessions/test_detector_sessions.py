@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from amfac_edge.errors import InputError, ModelFileError
+from amfac_edge.people import open_detector
 from amfac_edge.sessions import open_detector_session, open_session
 
 if TYPE_CHECKING:
@@ -43,6 +44,18 @@ def test_a_plan_finds_what_the_cpu_finds(board: Board, cell_detector: ModuleType
     session.close()
     session.close()
     cpu.close()
+
+
+@pytest.mark.parametrize("wait", ["block", "spin"])
+def test_people_are_found_by_a_plan_as_by_an_onnx(board: Board, cell_detector: ModuleType, wait: str) -> None:
+    onnx_path = cell_detector.write_detector(board.folder / "cells.onnx")
+    frame = np.full((128, 192, 3), 9, np.uint8)
+    frame[32:64, 96:128] = 240
+    with open_detector(board.plan_of(onnx_path), wait=wait) as detector, open_detector(onnx_path) as cpu:
+        assert detector.settings.engine == "tensorrt 10.3.0"
+        for found, expected in zip(detector(frame), cpu(frame), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        assert len(cpu(frame).boxes) == 1
 
 
 def test_each_kind_refuses_the_other(board: Board, cell_detector: ModuleType) -> None:
