@@ -1,29 +1,32 @@
-"""The smallest camera app: joints of whoever stands in front of camera 0, drawn in a window; q ends it.
+"""The smallest camera app: the joints of whoever stands in front of a camera, in a window; q ends it.
 
-    python examples/camera.py model.cpu.fp32.onnx [camera number, file or stream]
+    python examples/camera.py model.cpu.fp32.onnx v4l2:///dev/video0 [detector.cpu.fp32.onnx]
 
-The whole frame is the person's box; a person detector in front of the estimator gives better ones.
+The source is a camera (csi://0, v4l2:///dev/video0, rtsp://host/path), a video file or a folder of pictures. The
+detector is an artefact of amfac-export; without one, the whole frame is one person's box.
 """
 
+import contextlib
 import sys
 
-import cv2
-
 from amfac_edge import PoseEstimator
+from amfac_edge.cameras import FullFrame, open_source
+from amfac_edge.live import DetectedPeople, Painter, Window, posed_frames
+from amfac_edge.people import PeopleFollower, Smoothing, open_detector
 
-engine, source = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "0"
-camera = cv2.VideoCapture(int(source) if source.isdecimal() else source)
+engine, address, *detector = sys.argv[1:]
 
-with PoseEstimator(engine) as estimator:
-    while True:
-        arrived, frame = camera.read()
-        if not arrived:
+with contextlib.ExitStack() as opened:
+    estimator = opened.enter_context(PoseEstimator(engine))
+    window = opened.enter_context(Window(Painter(estimator.skeleton, min_score=0.3, ids=True)))
+    source = open_source(address)
+    if source.live:
+        opened.enter_context(source)
+    boxes, follower = FullFrame(), None
+    if detector:
+        boxes = DetectedPeople(opened.enter_context(open_detector(detector[0])))
+        follower = PeopleFollower(estimator.skeleton, smoothing=Smoothing())
+    for posed in posed_frames(source, estimator, boxes, follower):
+        window.add(posed)
+        if window.ended:
             break
-        height, width = frame.shape[:2]
-        poses = estimator(frame, [[0, 0, width - 1, height - 1]])
-        for x, y in poses.keypoints[0]:
-            cv2.circle(frame, (round(float(x)), round(float(y))), 4, (0, 200, 255), -1, cv2.LINE_AA)
-        cv2.imshow("joints", frame)
-        if cv2.waitKey(1) == ord("q"):
-            break
-camera.release()

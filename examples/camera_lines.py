@@ -1,30 +1,67 @@
-"""A camera app for a machine without a screen: one line of JSON a frame, until the camera ends.
+"""A camera app for a machine without a screen: a line of JSON for each frame, on standard output or to an MQTT broker.
 
-    python examples/camera_lines.py model.cpu.fp32.onnx [camera number, file or stream]
+    python examples/camera_lines.py model.onnx rtsp://door/stream --detector detector.onnx
+    python examples/camera_lines.py model.onnx csi://0 --mqtt broker.local:1883 --topic hall/poses
 
-The whole frame is the person's box; a person detector in front of the estimator gives better ones.
+MQTT needs `pip install "amfac-edge[mqtt]"`; user and password come from MQTT_USER and MQTT_PASSWORD, and --tls
+encrypts. Lines are sent at most once: while the broker is away they are dropped, so that none comes late.
 """
 
+import argparse
+import contextlib
 import json
+import os
 import sys
-import time
-
-import cv2
+from collections.abc import Callable
 
 from amfac_edge import PoseEstimator
+from amfac_edge.cameras import FullFrame, open_source
+from amfac_edge.live import DetectedPeople, PosedFrame, PoseLines, pose_line, posed_frames
+from amfac_edge.people import PeopleFollower, Smoothing, open_detector
 
-engine, source = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "0"
-camera = cv2.VideoCapture(int(source) if source.isdecimal() else source)
-camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the oldest that waits
-began = time.monotonic()
 
-with PoseEstimator(engine) as estimator:
-    while True:
-        arrived, frame = camera.read()
-        if not arrived:
-            break
-        height, width = frame.shape[:2]
-        poses = estimator(frame, [[0, 0, width - 1, height - 1]])
-        line = {"time": round(time.monotonic() - began, 3), "keypoints": poses.keypoints[0].round(1).tolist()}
-        print(json.dumps(line | {"scores": poses.scores[0].round(3).tolist()}), flush=True)
-camera.release()
+def published(broker: str, topic: str, *, tls: bool, until_done: contextlib.ExitStack) -> Callable[[PosedFrame], None]:
+    """What sends a frame's line to the broker, which it connects to again whenever that is away."""
+    import paho.mqtt.client as mqtt  # noqa: PLC0415 - only who wants it needs it
+
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    if "MQTT_USER" in os.environ:
+        client.username_pw_set(os.environ["MQTT_USER"], os.environ.get("MQTT_PASSWORD"))
+    if tls:
+        client.tls_set()
+    host, _, port = broker.rpartition(":")
+    client.connect_async(host or "localhost", int(port), keepalive=10)
+    client.loop_start()
+    until_done.callback(client.loop_stop)
+    until_done.callback(client.disconnect)
+
+    def send(posed: PosedFrame) -> None:
+        if client.is_connected():
+            client.publish(topic, json.dumps(pose_line(posed)))
+
+    return send
+
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("engine")
+parser.add_argument("source")
+parser.add_argument("--detector")
+parser.add_argument("--mqtt", metavar="HOST:PORT")
+parser.add_argument("--topic", default="amfac/poses")
+parser.add_argument("--tls", action="store_true")
+arguments = parser.parse_args()
+
+with contextlib.ExitStack() as opened, contextlib.suppress(KeyboardInterrupt):
+    estimator = opened.enter_context(PoseEstimator(arguments.engine))
+    boxes, follower = FullFrame(), None
+    if arguments.detector:
+        boxes = DetectedPeople(opened.enter_context(open_detector(arguments.detector)))
+        follower = PeopleFollower(estimator.skeleton, smoothing=Smoothing())
+    send = PoseLines(sys.stdout).add
+    if arguments.mqtt:
+        send = published(arguments.mqtt, arguments.topic, tls=arguments.tls, until_done=opened)
+    source = open_source(arguments.source)
+    if source.live:
+        opened.enter_context(source)
+    for posed in posed_frames(source, estimator, boxes, follower):
+        send(posed)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.errors import InputError
-from amfac_edge.live import LiveStats, Page, PageAccess, Painter, Window, page_address, read_token
+from amfac_edge.live import Heartbeat, LiveStats, Page, PageAccess, Painter, Window, page_address, read_token
 
 if TYPE_CHECKING:
     import argparse
@@ -58,7 +58,7 @@ def check_screen_options(arguments: argparse.Namespace, *, archive: bool = False
 
 
 class Screens:
-    """The window and the page that were asked for.
+    """The window and the page that were asked for, and the heartbeat of a service.
 
     Args:
         arguments: the command's.
@@ -83,7 +83,7 @@ class Screens:
             return Painter(estimator.skeleton, arguments.min_score, note, ids=True, longest=longest)
 
         self._window: Window | None = None
-        self._listeners: list[Callable[[PosedFrame], None]] = []
+        self._listeners: list[Callable[[PosedFrame], None]] = [Heartbeat().add]
         if arguments.show:
             self._window = until_done.enter_context(Window(painter()))
             self._listeners.append(self._window.add)

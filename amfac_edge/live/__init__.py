@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from amfac_edge.cameras.boxes import BoxSource, FullFrame
 from amfac_edge.cameras.boxfile import BoxFile
+from amfac_edge.live.adapters import Body, supervision_key_points
 from amfac_edge.live.archive import Position, posed_archive, position_after
 from amfac_edge.live.bounds import bounded_frames
 from amfac_edge.live.detected import DetectedPeople
+from amfac_edge.live.heartbeat import Heartbeat
 from amfac_edge.live.journal import LineJournal, is_complete
 from amfac_edge.live.loop import PosedFrame, Tally, posed_frames
 from amfac_edge.live.overlay import Overlay
@@ -18,11 +20,13 @@ from amfac_edge.live.stats import LiveStats, stats_line, stats_sentence
 from amfac_edge.live.window import Window
 
 __all__ = [
+    "Body",
     "BoxFile",
     "BoxSource",
     "CocoResults",
     "DetectedPeople",
     "FullFrame",
+    "Heartbeat",
     "LineJournal",
     "LiveStats",
     "Overlay",
@@ -44,4 +48,5 @@ __all__ = [
     "read_token",
     "stats_line",
     "stats_sentence",
+    "supervision_key_points",
 ]

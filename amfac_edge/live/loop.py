@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from amfac_edge.cameras import Frame
     from amfac_edge.cameras.boxes import BoxSource
     from amfac_edge.people import PeopleFollower
-    from amfac_edge.runtime import PoseEstimator
+    from amfac_edge.runtime import MicroBatcher, PoseEstimator
+
+    Estimator = PoseEstimator | MicroBatcher
 
 __all__ = ["PosedFrame", "Tally", "posed_frames"]
 
@@ -58,7 +60,7 @@ class PosedFrame:
 
 
 def posed_frames(
-    source: Iterable[Frame], estimator: PoseEstimator, boxes: BoxSource, follower: PeopleFollower | None = None
+    source: Iterable[Frame], estimator: Estimator, boxes: BoxSource, follower: PeopleFollower | None = None
 ) -> Iterator[PosedFrame]:
     """Estimate the poses in every frame of `source`.
 
@@ -79,7 +81,7 @@ def posed_frames(
         yield posed
 
 
-def _posed(frame: Frame, estimator: PoseEstimator, boxes: BoxSource) -> PosedFrame:
+def _posed(frame: Frame, estimator: Estimator, boxes: BoxSource) -> PosedFrame:
     started = perf_counter()
     people = boxes.people(frame)
     find_ms = (perf_counter() - started) * 1e3
@@ -88,7 +90,7 @@ def _posed(frame: Frame, estimator: PoseEstimator, boxes: BoxSource) -> PosedFra
     return PosedFrame(frame, poses, scores, boxes.image_id(frame), times, find_ms=find_ms)
 
 
-def _followed(frame: Frame, estimator: PoseEstimator, boxes: BoxSource, follower: PeopleFollower) -> PosedFrame:
+def _followed(frame: Frame, estimator: Estimator, boxes: BoxSource, follower: PeopleFollower) -> PosedFrame:
     started = perf_counter()
     wanted = follower.boxes(frame.image, frame.time, lambda _: boxes.people(frame))
     find_ms = (perf_counter() - started) * 1e3

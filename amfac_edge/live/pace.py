@@ -51,4 +51,4 @@ class Pace:
         fps = "" if figures["fps"] is None else f"{figures['fps']:.1f} fps"
         people = f"{figures['people']} {'person' if figures['people'] == 1 else 'people'}"
         busy = f"{sum(figures['stages_ms'].values()):.0f} ms a frame"
-        return "   ".join(filter(None, (fps, people, busy)))
+        return ", ".join(filter(None, (fps, people, busy)))

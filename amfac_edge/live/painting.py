@@ -59,7 +59,7 @@ class Painter:
             boxes,
             self.skeleton,
             min_score=self.min_score,
-            note="   ".join(filter(None, (self.note, figures))),
+            note="; ".join(filter(None, (self.note, figures))),
             labels=[str(number) for number in posed.ids] if self.ids and posed.ids is not None else (),
         )
 

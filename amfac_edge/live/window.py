@@ -53,7 +53,7 @@ class Window:
         self._pace.add(posed)
         picture = self._painter(posed, self._pace.sentence())
         if not self._shown:
-            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
             cv2.resizeWindow(_TITLE, picture.shape[1], picture.shape[0])
             self._shown = True
         cv2.imshow(_TITLE, picture)

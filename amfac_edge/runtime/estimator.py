@@ -24,7 +24,7 @@ from amfac_edge.sessions import CuttingSession, FrameSession, OnGpu, Ticket, on_
 from amfac_edge.sessions.ahead import DEPTH, Ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -241,6 +241,36 @@ class PoseEstimator:
             crop_s, network_s, decode_s = crop_s + cropped - started, network_s + ran - cropped, decode_s + done - ran
             started = done
         return poses, StageTimes(crop_s * 1e3, network_s * 1e3, decode_s * 1e3)
+
+    def batch(self, pairs: Sequence[tuple[NDArray[np.uint8], ArrayLike | None]]) -> list[Poses]:
+        """The joints of the people of several frames, whose crops go through the network together.
+
+        Args:
+            pairs: each a frame and its boxes, as above; the frames may differ in size.
+
+        Returns:
+            The poses of each frame, in the order of the frames.
+
+        Raises:
+            FrameError: a frame or boxes that can't be used; nothing was run then.
+            InputError: the estimator is closed.
+        """
+        session = self._opened()
+        checked = [self._checked(frame, boxes) for frame, boxes in pairs]
+        ends = np.cumsum([len(people) for _, people in checked]).tolist()
+        together = bool(ends) and 0 < ends[-1] <= self._crops_at_once
+        if not together or any(self._goes_whole(picture) for picture, _ in checked):
+            return [self(frame, boxes) for frame, boxes in pairs]
+        crops = self._crops(ends[-1])
+        parts = [slice(end - len(people), end) for end, (_, people) in zip(ends, checked, strict=True)]
+        affines = [crop_affines(people, self.manifest.recipe.crop) for _, people in checked]
+        for part, (picture, _), affine in zip(parts, checked, affines, strict=True):
+            warp_crops(picture, affine, crops[part])
+        keypoints, scores = session.run(crops)
+        return [
+            self._poses(people, transform_points(keypoints[part], affine), scores[part])
+            for part, (_, people), affine in zip(parts, checked, affines, strict=True)
+        ]
 
     def close(self) -> None:
         """Wait for what was submitted, and free the engine. Closing twice is allowed; a call afterwards is an error."""
