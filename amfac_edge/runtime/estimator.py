@@ -246,7 +246,8 @@ class PoseEstimator:
         """The joints of the people of several frames, whose crops go through the network together.
 
         Args:
-            pairs: each a frame and its boxes, as above; the frames may differ in size.
+            pairs: each a frame, (Hf, Wf, 3) uint8 BGR or what else is taken above, and its (N, 4) boxes; the frames
+                may differ in size.
 
         Returns:
             The poses of each frame, in the order of the frames.
