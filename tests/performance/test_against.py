@@ -106,7 +106,7 @@ def test_a_throttled_figure_says_so() -> None:
 
 
 def test_an_eager_run_stands_in_by_its_network() -> None:
-    assert cell_of(taken(34.0, boundary="eager_frame")).ours == 34.0
+    assert cell_of(taken(34.0, boundary="eager")).ours == 34.0
 
 
 @pytest.mark.parametrize(
