@@ -15,7 +15,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements
 INSTALLED := $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test rtx sshd rtsp triton check check-style check-types check-contracts tests coverage test-310 package clean
+.PHONY: help demo test rtx sshd rtsp camera-age triton check check-style check-types check-contracts tests coverage test-310 package clean
 
 help:
 	@echo "make demo      install into $(VENV), export a model, run it on a photo, measure it; results in demo-out/"
@@ -24,6 +24,7 @@ help:
 	@echo "make sshd      an ssh server, unpacked into .make: the tests of building over ssh connect to it"
 	@echo "make rtsp      an RTSP server and a static ffmpeg, unpacked into .make: the tests of cameras watch its stream"
 	@echo "make triton    a Triton server (140 MB) into .make: the tests of Triton repositories serve them"
+	@echo "make camera-age  how old a camera's frames are in hand: a naive loop beside ours, on that server (3 minutes)"
 	@echo "make check     the quality tools alone          make tests     the tests alone"
 	@echo "make coverage  the tests, and which lines none of them reaches"
 	@echo "make test-310  the board's tests on Python 3.10, where one is found"
@@ -154,6 +155,9 @@ $(TRITON)/.installed: requirements/triton.txt
 	@$(PYTHON) -m venv $(TRITON)
 	@$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/triton.txt
 	@touch $@
+
+camera-age: rtsp
+	PYTHONPATH=. $(RUN)/python tests/cameras/measure_age.py
 
 tests: $(INSTALLED)
 	$(RUN)/python -m pytest $(PYTEST_ARGS)

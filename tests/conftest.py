@@ -55,6 +55,15 @@ def made_frame_network() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def made_rtsp() -> ModuleType:
+    """The module `made_rtsp.py`: a network camera on the loopback address; skips where there is no server."""
+    module = _module("made_rtsp")
+    if reason := module.missing():
+        pytest.skip(reason)
+    return module
+
+
+@pytest.fixture(scope="session")
 def made_plans() -> ModuleType:
     """The module `made_plans.py`: plans with the heads and manifests of real ones."""
     return _module("made_plans")

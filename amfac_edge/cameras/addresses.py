@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from amfac_edge.errors import FrameError, near_names
 
@@ -182,4 +182,5 @@ def _secrets(place: str) -> set[str]:
     values = [value for _, value in parse_qsl(place.partition("?")[2])] if "://" in place else []
     values += re.findall(r"user-(?:id|pw)=(\S+)", place)
     found = {part for part in (credentials, *credentials.split(":", 1), *values) if part}
-    return found | {unquote(part) for part in found}
+    meant = {unquote(part) for part in found}
+    return found | meant | {quote(part, safe="") for part in meant}

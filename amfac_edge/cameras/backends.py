@@ -32,10 +32,12 @@ def open_camera(
         MachineError: nothing on this machine can read it.
     """
     limits = limits or CameraLimits()
-    return LiveSource(address, camera_connection(address, timeout_s=limits.stall_s), limits, tell)
+    return LiveSource(address, camera_connection(address, limits), limits, tell)
 
 
-def camera_connection(address: CameraAddress, *, timeout_s: float, jetson: bool | None = None) -> Callable[[], Capture]:
+def camera_connection(
+    address: CameraAddress, limits: CameraLimits, *, jetson: bool | None = None
+) -> Callable[[], Capture]:
     """What opens a connection to `address`, by the first of these that this machine has.
 
     GStreamer in OpenCV, then GStreamer by PyGObject; on a Jetson for every camera, elsewhere for what needs it. Then
@@ -43,7 +45,7 @@ def camera_connection(address: CameraAddress, *, timeout_s: float, jetson: bool 
 
     Args:
         address: of the camera.
-        timeout_s: after which FFmpeg gives up a stream that sends nothing.
+        limits: of which FFmpeg is told those that are about a stream that sends nothing.
         jetson: whether this is one; None looks.
 
     Raises:
@@ -51,15 +53,16 @@ def camera_connection(address: CameraAddress, *, timeout_s: float, jetson: bool 
         MissingExtraError: OpenCV is not installed.
     """
     on_jetson = read_machine().jetson is not None if jetson is None else jetson
+    opened = functools.partial(OpenCvCapture, address, open_s=limits.open_s, read_s=limits.stall_s)
     if on_jetson or address.kind in {"csi", "gst"}:
         pipeline = camera_pipeline(address, jetson=on_jetson)
         if opencv_has_gstreamer():
-            return functools.partial(OpenCvCapture, address, pipeline=pipeline, timeout_s=timeout_s)
+            return functools.partial(opened, pipeline=pipeline)
         if pygobject_has_gstreamer():
             return functools.partial(AppsinkCapture, address, pipeline)
         if address.kind in {"csi", "gst"}:
             raise _no_gstreamer(address, jetson=on_jetson)
-    return functools.partial(OpenCvCapture, address, pipeline=None, timeout_s=timeout_s)
+    return functools.partial(opened, pipeline=None)
 
 
 def _no_gstreamer(address: CameraAddress, *, jetson: bool) -> MachineError:

@@ -66,16 +66,17 @@ class OpenCvCapture:
     Args:
         address: of the camera.
         pipeline: of GStreamer, for an OpenCV that has it; None for Video4Linux and FFmpeg.
-        timeout_s: after which a network stream that sends nothing is given up by FFmpeg.
+        open_s: after which FFmpeg gives up a network stream that doesn't begin.
+        read_s: after which it gives up one that sends nothing.
 
     Raises:
         FrameError: it can't be opened.
         MissingExtraError: OpenCV is not installed.
     """
 
-    def __init__(self, address: CameraAddress, *, pipeline: str | None, timeout_s: float) -> None:
+    def __init__(self, address: CameraAddress, *, pipeline: str | None, open_s: float, read_s: float) -> None:
         self._cv2 = load_opencv("reading cameras")
-        self._capture: Any = self._opened(address, pipeline, timeout_s)
+        self._capture: Any = self._opened(address, pipeline, (open_s, read_s))
         if not self._capture.isOpened():
             self._capture.release()
             raise FrameError(f"{address.name}: can't be opened", cure=_cure(address))
@@ -95,7 +96,7 @@ class OpenCvCapture:
         """See `Capture.close`."""
         self._capture.release()
 
-    def _opened(self, address: CameraAddress, pipeline: str | None, timeout_s: float) -> Any:  # noqa: ANN401 - cv2's
+    def _opened(self, address: CameraAddress, pipeline: str | None, patience: tuple[float, float]) -> Any:  # noqa: ANN401 - cv2's
         cv2 = self._cv2
         with _opening.of(cv2, address.options.get("transport", "tcp")):
             if pipeline is not None:
@@ -105,15 +106,14 @@ class OpenCvCapture:
                 for key, value in _v4l2_settings(cv2, address):
                     capture.set(key, value)
                 return capture
-            limits = _ffmpeg_limits(cv2, timeout_s)
+            limits = _ffmpeg_limits(cv2, *patience)
             return cv2.VideoCapture(address.place, cv2.CAP_FFMPEG, limits)
 
 
-def _ffmpeg_limits(cv2: Any, timeout_s: float) -> list[int]:  # noqa: ANN401
-    milliseconds = max(1, round(timeout_s * 1e3))
+def _ffmpeg_limits(cv2: Any, open_s: float, read_s: float) -> list[int]:  # noqa: ANN401
     limits = {
-        "CAP_PROP_OPEN_TIMEOUT_MSEC": milliseconds,
-        "CAP_PROP_READ_TIMEOUT_MSEC": milliseconds,
+        "CAP_PROP_OPEN_TIMEOUT_MSEC": max(1, round(open_s * 1e3)),
+        "CAP_PROP_READ_TIMEOUT_MSEC": max(1, round(read_s * 1e3)),
         # Threads that decode ahead hold frames back.
         "CAP_PROP_N_THREADS": 1,
     }

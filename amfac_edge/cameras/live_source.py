@@ -331,7 +331,7 @@ class LiveSource:
                 if now < due:
                     connection.last = now
                     continue
-                due = max(due + 1 / wanted, now)
+                due = due + 1 / wanted if now - due < 1 / wanted else now + 1 / wanted
             if not self._kept(picture, capture, connection, now):
                 return None
 
