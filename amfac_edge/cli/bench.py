@@ -11,9 +11,9 @@ from amfac_edge.cli.bench_figures import add_figures, figures
 from amfac_edge.cli.bench_forecast import add_forecast, forecast
 from amfac_edge.cli.bench_host import add_host, host
 from amfac_edge.cli.bench_options import check_seconds
+from amfac_edge.cli.bench_report import add_report, report
 from amfac_edge.cli.bench_run import add_run, run
 from amfac_edge.cli.command import CommandParser, run_command
-from amfac_edge.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_LATER = ("report",)
 _EXAMPLES = """examples:
   amfac-bench model.cpu.fp32.onnx                    short for: amfac-bench run model.cpu.fp32.onnx
   amfac-bench run a.onnx b.onnx --threads 2 --people 5 --json
   amfac-bench run a.onnx --mode quick --out .        keeps a receipt
   amfac-bench compare before.json after.json         two receipts: comparable or not, and the ratio
+  amfac-bench report *.receipt.json --out report.html
   amfac-bench model.pth --eager --against table4     eager PyTorch, beside the printed figures
   amfac-bench host --people 1,5                      what a frame costs outside the network
   amfac-bench peers --quick                          beside eager torch and the plain export
@@ -42,8 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _bench(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0] in _LATER:
-        raise InputError(f"amfac-bench {words[0]} is not in this version", cure=f"It has: {', '.join(_WORDS)}.")
     if words and words[0] not in (*_WORDS, "-h", "--help", "--version"):
         words.insert(0, "run")
     arguments: argparse.Namespace = _parser().parse_args(words)
@@ -81,6 +79,7 @@ def _peers(arguments: argparse.Namespace) -> int:
 _WORDS: dict[str, tuple[str, Callable[[CommandParser], None], Callable[[argparse.Namespace], int]]] = {
     "run": ("latency of artefacts, by stage", add_run, run),
     "compare": ("two receipts: comparable or not, and the ratio", add_compare, compare),
+    "report": ("receipts as a page and a picture", add_report, report),
     "host": ("what a frame costs outside the network", add_host, host),
     "peers": ("ours beside eager torch and the plain export", _add_peers, _peers),
     "forecast": ("what to expect of a machine that you don't have", add_forecast, forecast),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.performance.receipts import Receipt
 
-__all__ = ["against_json", "print_against", "read_evaluation"]
+__all__ = ["against_json", "cells_against", "print_against", "read_evaluation"]
 
 _COUNT = "amfac_edge.cli.bench_eager:count_network"
 _COUNT_S = 120.0
@@ -70,42 +70,8 @@ def read_evaluation(path: Path) -> tuple[str | None, dict[str, float]]:
     return (model if isinstance(model, str) else None), figures
 
 
-def against_json(table: str, receipts: list[Receipt], evaluation: Path | None) -> dict[str, Any]:
-    """The cells for a program."""
-    groups = _groups(table, receipts, evaluation)
-    body: dict[str, Any] = {
-        "table": table,
-        "cells": [_cell_json(kind, cell) for kind, cells in groups for cell in cells],
-    }
-    if table == "table4":
-        body["met"] = {kind: dict(zip(("measured_and_met", "of"), met(cells), strict=True)) for kind, cells in groups}
-        body["inference"] = EAGER_INFERENCE
-    return body
-
-
-def print_against(table: str, receipts: list[Receipt], evaluation: Path | None) -> None:
-    """The cells as tables for people."""
-    for kind, cells in _groups(table, receipts, evaluation):
-        shown = [cell for cell in cells if table != "table4" or _of_models(cell, receipts)]
-        print(f"\n{load_published(TABLES[table]).name}, printed beside {kind}")
-        width = max((len(cell.row) for cell in shown), default=3)
-        for cell in shown:
-            ours = "-" if cell.ours is None else f"{cell.ours:.2f}"
-            print(f"{cell.row:{width}} {cell.column:9} {cell.published:8.2f} {ours:>8}  {cell.verdict}".rstrip())
-            for note in (cell.how, cell.mode, *cell.notes):
-                if note:
-                    print(f"{'':{width}} {note}")
-        if not shown:
-            print("the table has no row of this model")
-        if table == "table4":
-            reached, count = met(cells)
-            print(f"met on {reached} of {count}; only measured cells count")
-    if table == "table4":
-        _print_place(receipts)
-        print(EAGER_INFERENCE)
-
-
-def _groups(table: str, receipts: list[Receipt], evaluation: Path | None) -> list[tuple[str, tuple[Cell, ...]]]:
+def cells_against(table: str, receipts: list[Receipt], evaluation: Path | None) -> list[tuple[str, tuple[Cell, ...]]]:
+    """What is compared, eager PyTorch and engines or a model each, with its cells."""
     if table == "table4":
         kinds = {
             "eager PyTorch": [one for one in receipts if eager(one)],
@@ -125,6 +91,41 @@ def _groups(table: str, receipts: list[Receipt], evaluation: Path | None) -> lis
             (recipe.name, figures_of(table, recipe, receipts=runs, counted=_counted(recipe), evaluated=evaluated))
         )
     return groups
+
+
+def against_json(table: str, receipts: list[Receipt], evaluation: Path | None) -> dict[str, Any]:
+    """The cells for a program."""
+    groups = cells_against(table, receipts, evaluation)
+    body: dict[str, Any] = {
+        "table": table,
+        "cells": [_cell_json(kind, cell) for kind, cells in groups for cell in cells],
+    }
+    if table == "table4":
+        body["met"] = {kind: dict(zip(("measured_and_met", "of"), met(cells), strict=True)) for kind, cells in groups}
+        body["inference"] = EAGER_INFERENCE
+    return body
+
+
+def print_against(table: str, receipts: list[Receipt], evaluation: Path | None) -> None:
+    """The cells as tables for people."""
+    for kind, cells in cells_against(table, receipts, evaluation):
+        shown = [cell for cell in cells if table != "table4" or _of_models(cell, receipts)]
+        print(f"\n{load_published(TABLES[table]).name}, printed beside {kind}")
+        width = max((len(cell.row) for cell in shown), default=3)
+        for cell in shown:
+            ours = "-" if cell.ours is None else f"{cell.ours:.2f}"
+            print(f"{cell.row:{width}} {cell.column:9} {cell.published:8.2f} {ours:>8}  {cell.verdict}".rstrip())
+            for note in (cell.how, cell.mode, *cell.notes):
+                if note:
+                    print(f"{'':{width}} {note}")
+        if not shown:
+            print("the table has no row of this model")
+        if table == "table4":
+            reached, count = met(cells)
+            print(f"met on {reached} of {count}; only measured cells count")
+    if table == "table4":
+        _print_place(receipts)
+        print(EAGER_INFERENCE)
 
 
 def _counted(recipe: Recipe) -> dict[str, float]:

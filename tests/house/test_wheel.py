@@ -57,6 +57,7 @@ def test_contents_are_the_package_and_the_declared_files(
 ) -> None:
     package = {str(path.relative_to(tree)) for path in sources} | {"amfac_edge/py.typed", "amfac_edge/sessions/warp.cu"}
     package |= {f"amfac_edge/live/{name}" for name in ("page.html", "page_login.html", "page.css", "page.js")}
+    package.add("amfac_edge/performance/report/report.css")
     declared = {
         f"amfac_edge/_declared/{folder}/{path.name}"
         for folder, pattern in DECLARED.items()
