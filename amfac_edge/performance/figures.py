@@ -14,15 +14,17 @@ from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.declared.target import load_target
 from amfac_edge.drawing import Panel, Series, draw_curves
 from amfac_edge.performance.forecast import forecast_engine, subject_of_recipe
+from amfac_edge.performance.forecast.calibrating import measured_engines
 from amfac_edge.performance.forecast.recorded import recorded_eager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from amfac_edge.keypoints import Bgr
+    from amfac_edge.performance.receipts import Receipt
     from amfac_edge.performance.samples import Measured
 
-__all__ = ["FIGURES", "SWEET_SPOT", "complexity_figure", "eba_complexity_figure", "speed_figure"]
+__all__ = ["FIGURES", "SWEET_SPOT", "complexity_figure", "eba_complexity_figure", "measured_on_card", "speed_figure"]
 
 SWEET_SPOT = (60.0, 75.0)
 """Frames a second and AP that it begins at: a camera's rate, and the AP of the best heat-map rows of Table 2."""
@@ -103,6 +105,17 @@ def speed_figure(measured: Mapping[str, Measured] | None = None) -> Bgr:
     title = f"AMFACPose, Figure 11: RTX 3060 (sweet spot: {fps:g} fps and AP {ap:g} on)"
     panel = Panel(title, [*series, zone], "frames a second", "AP", x_range=(0, fastest), y_range=(67, 78))
     return draw_curves([panel], plot=(380, 900))
+
+
+def measured_on_card(receipts: Sequence[Receipt]) -> dict[str, Measured]:
+    """What `speed_figure` takes of receipts: FP16 engines of one crop on an RTX 3060, by recipe."""
+    return {
+        recipe: measured
+        for (recipe, precision), measured in measured_engines(
+            [receipt for receipt in receipts if receipt.target == _CARD]
+        ).items()
+        if precision == "fp16"
+    }
 
 
 FIGURES: Mapping[str, Callable[[Mapping[str, Measured] | None], Bgr]] = {

@@ -75,3 +75,7 @@ def test_the_figures_are_written_and_named(tmp_path: Path, capsys: pytest.Captur
         "eba-prnetcc-figure5.png",
     ]
     assert len(paths) == 3
+    absent = str(tmp_path / "absent.json")
+    assert main(["figures", absent, "--out", str(tmp_path / "other")]) == 2
+    assert absent in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
