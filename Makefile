@@ -15,7 +15,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements
 INSTALLED := $(VENV)/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test rtx sshd rtsp camera-age triton check check-style check-types check-contracts tests coverage test-310 package clean
+.PHONY: help demo test rtx sshd rtsp gstreamer camera-age triton check check-style check-types check-contracts tests coverage test-310 package clean
 
 help:
 	@echo "make demo      install into $(VENV), export a model, run it on a photo, measure it; results in demo-out/"
@@ -24,6 +24,7 @@ help:
 	@echo "make sshd      an ssh server, unpacked into .make: the tests of building over ssh connect to it"
 	@echo "make rtsp      an RTSP server and a static ffmpeg, unpacked into .make: the tests of cameras watch its stream"
 	@echo "make triton    a Triton server (140 MB) into .make: the tests of Triton repositories serve them"
+	@echo "make gstreamer GStreamer and its bindings, unpacked into .make: a test reads real pipelines"
 	@echo "make camera-age  how old a camera's frames are in hand: a naive loop beside ours, on that server (3 minutes)"
 	@echo "make check     the quality tools alone          make tests     the tests alone"
 	@echo "make coverage  the tests, and which lines none of them reaches"
@@ -155,6 +156,23 @@ $(TRITON)/.installed: requirements/triton.txt
 	@$(PYTHON) -m venv $(TRITON)
 	@$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/triton.txt
 	@touch $@
+
+# GStreamer by the system's bindings, for the system's Python: where that is another one, its test is skipped.
+GSTREAMER := .make/gstreamer/usr/lib/python3/dist-packages/gi/__init__.py
+# Named one by one: a machine may have some of them, and the others must fit.
+GSTREAMER_PACKAGES := python3-gi libgirepository-1.0-1 gir1.2-glib-2.0 gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
+    libgstreamer1.0-0 libgstreamer-plugins-base1.0-0 gstreamer1.0-plugins-base liborc-0.4-0
+
+gstreamer:
+	@if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+	    $(MAKE) --no-print-directory $(GSTREAMER); \
+	else echo "make gstreamer: no apt here; the test of pipelines is skipped"; fi
+
+$(GSTREAMER):
+	@rm -rf .make/gstreamer .make/gstreamer-packages && mkdir -p .make/gstreamer .make/gstreamer-packages
+	@cd .make/gstreamer-packages && { apt-get -qq download $(GSTREAMER_PACKAGES) || \
+	    { apt-get -qq update && apt-get -qq download $(GSTREAMER_PACKAGES); }; }
+	@for package in .make/gstreamer-packages/*.deb; do dpkg-deb -x "$$package" .make/gstreamer || exit 1; done
 
 camera-age: rtsp
 	PYTHONPATH=. $(RUN)/python tests/cameras/measure_age.py

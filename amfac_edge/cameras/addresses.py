@@ -69,7 +69,8 @@ class CameraAddress:
         """`text` without the address's user, password and parameters."""
         text = re.sub(r"(\w+://)\S*@", r"\1", text)
         for secret in sorted(_secrets(self.place), key=len, reverse=True):
-            text = text.replace(secret, "***")
+            # A user "u" is in many words.
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
         return text
 
 

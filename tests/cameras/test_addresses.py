@@ -99,3 +99,9 @@ def test_a_library_s_words_are_kept_but_for_the_password() -> None:
     address = camera_address(WITH_PASSWORD)
     assert address is not None
     assert address.cleaned(f"401 at {address.place}, was {SECRET}") == "401 at rtsp://10.0.0.7:554/live/1, was ***"
+
+
+def test_a_short_user_leaves_words_whole() -> None:
+    address = camera_address("rtsp://u:p@host/a")
+    assert address is not None
+    assert address.cleaned("resource unknown to u: p") == "resource unknown to ***: ***"
