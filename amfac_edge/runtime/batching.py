@@ -33,7 +33,7 @@ class _Asked:
 
     frame: NDArray[np.uint8]
     boxes: NDArray[np.float64]
-    asked: float = field(default_factory=monotonic)
+    asked: float = field(default_factory=lambda: monotonic())  # noqa: PLW0108 - looked up at each call
     done: threading.Event = field(default_factory=threading.Event)
     poses: Poses | None = None
     fault: BaseException | None = None
@@ -46,15 +46,15 @@ class MicroBatcher:
             ...                                       # in the thread of each camera
             poses = batcher(frame, boxes)
 
-    A call returns when its people's poses are there. The first one to ask waits at most `wait_ms` for others; less when
-    a batch is full, or every camera has asked. On a GPU a batch costs little more than one crop, so the cameras share
-    it; on a CPU it costs as much as its crops do one by one, and a batcher gains nothing.
+    A call returns when its people's poses are there. Once the engine is free, who asked first waits at most `wait_ms`
+    for others; less when a batch is full, or every camera has asked. On a GPU a batch costs little more than one crop,
+    so the cameras share it; on a CPU it costs as much as its crops do one by one, and a batcher gains nothing.
 
     Args:
         estimator: of all; whoever opened it closes it, after this.
         cameras: how many threads ask: once they all have, nobody else is waited for. None where that isn't known.
         most_people: crops that are enough for a batch. A frame with more goes through whole.
-        wait_ms: milliseconds that a frame waits for others at most; 0 takes what is there.
+        wait_ms: milliseconds that a free engine waits for others at most; 0 takes what is there.
 
     Attributes:
         skeleton: of the joints.
@@ -136,9 +136,12 @@ class MicroBatcher:
     def _next(self) -> list[_Asked]:
         """The next batch, in the order of asking; empty when it is over."""
         with self._changed:
+            # From when the engine is free: two cameras that take turns would never meet otherwise.
+            free = monotonic()
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._waiting:
-                self._changed.wait_for(self._is_enough, self._waiting[0].asked + self._wait_s - monotonic())
+                ends = max(free, self._waiting[0].asked) + self._wait_s
+                self._changed.wait_for(self._is_enough, ends - monotonic())
             batch: list[_Asked] = []
             people = 0
             while self._waiting and (not batch or people + len(self._waiting[0].boxes) <= self._most_people):

@@ -130,6 +130,13 @@ def test_the_picture_moves_and_comes_back_when_the_app_does(
         assert browser.run("return document.getElementById('frame').textContent") == "41"
         assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")  # a phone's width
         assert page.stats()["viewers"] == 1
+        # Figures that only a camera has come with it.
+        tile = "document.getElementById('age').parentElement"
+        assert browser.run(f"return {tile}.checkVisibility()") is False
+        page.tell({"age_ms": {"median": 41.6}, "arrived": 90, "dropped": 30})
+        browser.wait(f"{tile}.checkVisibility()")
+        assert browser.run(f"return {tile}.innerText").split("\n")[-1] == "42"
+        assert browser.run("return document.getElementById('dropped').textContent") == "30 of 90"
         browser.screenshot(tmp_path / "live.png")
         # What the page loads is all from the app.
         urls = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
@@ -140,7 +147,6 @@ def test_the_picture_moves_and_comes_back_when_the_app_does(
     browser.wait("document.getElementById('state').textContent.includes('no connection')")
     with _running(PageAccess("127.0.0.1", port, None), frame) as again:
         browser.wait("document.getElementById('state').textContent === 'live'")
-        browser.wait("performance.now() > 0")
         ends = time.monotonic() + 20
         while again.stats()["viewers"] != 1:
             assert time.monotonic() < ends

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from amfac_edge.errors import FrameError, InputError
-from amfac_edge.runtime import MicroBatcher, PoseEstimator
+from amfac_edge.runtime import MicroBatcher, PoseEstimator, batching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +93,37 @@ def test_one_alone_waits_no_longer_than_it_shall(estimator: PoseEstimator) -> No
     assert len(poses) == 1
     assert times.network_ms >= 20
     assert (times.crop_ms, times.decode_ms) == (0, 0)
+
+
+def test_cameras_that_take_turns_come_together(estimator: PoseEstimator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asked while the engine was busy still waits for the one whose frame it was busy with."""
+    now = 0.0
+    monkeypatch.setattr(batching, "monotonic", lambda: now)
+    sizes: list[int] = []
+    running, released = threading.Event(), threading.Event()
+    batch = estimator.batch
+
+    def held(pairs: list[tuple[NDArray[np.uint8], ArrayLike]]) -> list[Poses]:
+        sizes.append(len(pairs))
+        running.set()
+        assert released.wait(60)
+        return batch(pairs)
+
+    monkeypatch.setattr(estimator, "batch", held)
+    with MicroBatcher(estimator, most_people=2, wait_ms=60_000) as batcher, ThreadPoolExecutor(2) as cameras:
+        batcher._wait_s = 0.0
+        first = cameras.submit(batcher, _frame(0), _boxes(1))
+        assert running.wait(60)
+        batcher._wait_s = 60.0
+        other = cameras.submit(batcher, _frame(1), _boxes(1))
+        while not batcher._waiting:
+            pass
+        now = 100.0  # the other has waited for longer than anybody shall
+        released.set()
+        assert len(first.result()) == 1
+        again = cameras.submit(batcher, _frame(2), _boxes(1))
+        assert [len(each.result()) for each in (other, again)] == [1, 1]
+    assert sizes == [1, 2]
 
 
 def test_nobody_in_a_frame_waits_for_nobody(estimator: PoseEstimator) -> None:
