@@ -72,4 +72,4 @@ def print_busy(busy: float | None, waited: float | None = None) -> None:
     if busy is not None and busy > BUSY:
         print(f"other processes used {busy:.0%} of a core meanwhile: the figures are worth less")
     if waited is not None and waited > _WAITED:
-        print(f"this process was ready and had no core for {waited:.0%} of the time: the figures are worth less")
+        print(f"threads of this process waited {waited:.2f} s a second for a core: the figures are worth less")

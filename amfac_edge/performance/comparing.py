@@ -32,6 +32,8 @@ _MOST_DRAWS, _FEWEST_DRAWS, _SAMPLES_IN_ALL = 2000, 200, 40_000_000
 _SUBJECTS = ("machine", "power mode", "model", "precision", "engine", "provider", "artefact")
 # The same in both, or the figures are of different things.
 _SAME = ("frame", "people")
+# Whose drift is looked at.
+_WHOLE = ("frame", "engine", "eager_frame", "eager")
 _SAME_SWITCHES = ("input", "crops", "device", "boundary")
 
 
@@ -157,9 +159,10 @@ def _doubts(first: Receipt, second: Receipt, differences: Sequence[str]) -> list
             doubts.append(f"the {place} one doesn't know what others took of the CPU")
         elif busy > BUSY:
             doubts.append(f"while the {place} one was taken others used {busy:.0%} of a core")
-        drift = drift_percent(next(iter(receipt.series.values())).samples_ms)
-        if drift is not None and abs(drift) > MOST_DRIFT_PERCENT:
-            doubts.append(f"the {place} one drifted by {drift:+.1f} % from its first to its last third")
+        for name in (name for name in _WHOLE if name in receipt.series):
+            drift = drift_percent(receipt.series[name].samples_ms)
+            if drift is not None and abs(drift) > MOST_DRIFT_PERCENT:
+                doubts.append(f"{name} of the {place} one drifted by {drift:+.1f} % from its first to its last third")
     if first.before and second.before and _pinned(first) != _pinned(second):
         doubts.append("the GPU's clock was pinned in one of them only")
     return doubts
