@@ -341,11 +341,9 @@ class LiveSource:
             if self._closed.is_set() or connection is not getattr(self, "_connection", connection):
                 return False
             counts = self._counts
-            if self._first is None:
-                self._first = now
             frame = Frame(
                 counts.arrived,
-                now - self._first,
+                0.0,
                 self.name,
                 picture.image,
                 arrived=now,

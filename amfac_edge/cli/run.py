@@ -210,7 +210,7 @@ def _say_remarks(source: FrameSource, boxes: BoxSource) -> None:
 
 def _say_saved(files: Sequence[Overlay | CocoResults], *, finished: bool) -> None:
     for file in files:
-        kept = finished or (file.keeps_parts and file.count)
+        kept = file.count if file.keeps_parts else finished
         _say(f"saved {file.path}: {_count(file.count, *file.nouns)}" if kept else f"not written: {file.path}")
 
 

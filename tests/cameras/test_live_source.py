@@ -177,6 +177,19 @@ def test_a_run_ends_in_time_though_nothing_comes() -> None:
         assert time.monotonic() - began < 10
 
 
+def test_time_and_the_run_begin_with_the_first_frame_that_is_taken() -> None:
+    steps: list[Step] = [step for value in range(50) for step in (grey(value), 0.02)]
+    plug = Plug(steps)
+    with opened(plug, CameraLimits(stall_s=5, run_s=0.2)) as source:
+        # An engine is loaded meanwhile.
+        time.sleep(0.5)
+        frames = list(source)
+        assert frames[0].time == 0
+        assert frames[0].index > 5
+        assert frames[-1].time > 0.1
+    plug.freed.set()
+
+
 def test_no_more_readers_are_left_behind_than_a_few() -> None:
     connections: list[list[Step]] = [[grey(value), HANG] for value in range(20)]
     plug = Plug(*connections)
