@@ -11,7 +11,7 @@ from amfac_edge.performance import read_receipt
 RESULTS = Path(__file__).resolve().parents[2] / "bench" / "results"
 RECEIPTS = sorted(RESULTS.glob("*.json"))
 RELEASED = ("amfacpose-r18-128x128-crowdpose", "eba-prnetcc-r18-128x128-crowdpose")
-SHAPES = ("amfacpose-r34-256x256", "amfacpose-r18-384x288", "amfacpose-r18-256x256")
+SHAPES = tuple(f"amfacpose-{depth}-{size}" for depth in ("r34", "r18") for size in ("384x288", "256x256"))
 
 
 @pytest.mark.parametrize("path", RECEIPTS, ids=lambda path: path.name)
