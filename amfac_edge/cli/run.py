@@ -119,6 +119,7 @@ def _check(arguments: argparse.Namespace) -> None:
     check_screen_options(arguments, archive=is_archive_run(arguments))
     outputs = [output for output in (arguments.save, arguments.results) if output is not None]
     outputs += archive_outputs(arguments)
+    outputs += [Path(arguments.stats)] if arguments.stats not in {None, "-"} else []
     inputs = (arguments.engine, arguments.source, arguments.boxes or arguments.detector or arguments.engine)
     refuse_overwriting(outputs, map(Path, inputs))
     if arguments.results:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING, Any
 
+from amfac_edge.errors import OutputError
 from amfac_edge.files import write_bytes
 
 if TYPE_CHECKING:
@@ -65,9 +67,22 @@ class PoseLines:
         self._stream = stream
 
     def add(self, posed: PosedFrame) -> None:
-        """Write the line of a frame."""
-        self._stream.write(json.dumps(pose_line(posed), allow_nan=False) + "\n")
-        self._stream.flush()
+        """Write the line of a frame.
+
+        Raises:
+            OutputError: the disk behind the stream is full.
+        """
+        line = json.dumps(pose_line(posed), allow_nan=False) + "\n"
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            problem = f"the disk is full: the pose lines end before frame {posed.frame.index}"
+            raise OutputError(
+                problem, cure="Free space there; the lines before it are whole, but for the last."
+            ) from error
 
 
 class CocoResults:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,6 @@ import pytest
 from amfac_edge.cli.run import main
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import ModuleType
 
 cv2 = pytest.importorskip("cv2")
@@ -73,6 +74,26 @@ def test_what_can_not_be_meant(
 ) -> None:
     assert main(["--engine", engine, "--source", film, *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_figures_overwrite_nothing_that_is_read(engine: str, film: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(film).read_bytes()
+    assert main(["--engine", engine, "--source", film, "--stats", film]) == 2
+    assert "film.avi" in capsys.readouterr().err
+    assert Path(film).read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_lines_on_a_full_disk_end_in_one_error(
+    engine: str, film: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Its buffer is a line, so that nothing is left to be written when it is closed.
+    full = Path("/dev/full").open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - closing it fails, as it should
+    monkeypatch.setattr(sys, "stdout", full)
+    assert main(["--engine", engine, "--source", film, "--json"]) == 2
+    with contextlib.suppress(OSError):
+        full.close()
+    assert "the disk is full: the pose lines end before frame 0" in capsys.readouterr().err
 
 
 def test_results_of_a_camera_need_an_end(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
