@@ -157,7 +157,7 @@ class VideoFile:
             self._atomic.__exit__(None, None, None)
             raise OutputError(
                 f"{full}; the video ends after {self.frames} frames and is kept",
-                cure="Free space there before the next.",
+                cure="Free space there before the next video.",
             )
         self._discard()
         raise OutputError(f"{full}; no video was written", cure="Free space there, or choose another folder.")
