@@ -65,3 +65,13 @@ class FrameSource(Protocol):
     def __iter__(self) -> Iterator[Frame]:
         """The frames, from the first one."""
         ...  # pragma: no cover - a protocol has no body
+
+    def close(self) -> None:
+        """Let a camera go, with the thread that reads it; of files there is nothing to let go. Twice is allowed."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def __enter__(self) -> FrameSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from amfac_edge.cameras.addresses import camera_address
 from amfac_edge.cameras.backends import open_camera
-from amfac_edge.cameras.frames import Frame
+from amfac_edge.cameras.frames import Frame, FrameSource
 from amfac_edge.cameras.headers import HEADER_BYTES, picture_kind
 from amfac_edge.cameras.pictures import PICTURE_SUFFIXES, check_size, read_picture
 from amfac_edge.errors import FrameError
@@ -17,8 +17,6 @@ from amfac_edge.keypoints import load_opencv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from amfac_edge.cameras.frames import FrameSource
 
 __all__ = ["open_source"]
 
@@ -33,7 +31,7 @@ def open_source(uri: str | Path) -> FrameSource:
     A folder gives its pictures sorted by name; subfolders, hidden files and other files are left out (`ignored`), and a
     broken picture is skipped (`skipped`). A video that breaks off gives its frames up to there.
 
-    A camera has a thread of its own: close it (`LiveSource.close`) when its frames are no longer wanted.
+    A camera has a thread of its own: close it, or open it by `with`, when its frames are no longer wanted.
 
     Raises:
         FrameError: nothing there, no picture, no video, no camera, or not a single frame in it.
@@ -59,10 +57,18 @@ def open_source(uri: str | Path) -> FrameSource:
     return _Picture(path) if path.suffix.lower() in PICTURE_SUFFIXES or picture_kind(head) else _Video(path)
 
 
-class _Picture:
-    """One picture, read when it is opened, so that a bad one is known before anything else is done."""
+class _File(FrameSource):
+    """What all sources of files have in common."""
 
     live = False
+
+    def close(self) -> None:
+        """See `FrameSource.close`."""
+
+
+class _Picture(_File):
+    """One picture, read when it is opened, so that a bad one is known before anything else is done."""
+
     video = False
     fps: float | None = None
     length: int | None = 1
@@ -77,10 +83,9 @@ class _Picture:
         yield Frame(0, 0.0, self.name, self._image)
 
 
-class _Folder:
+class _Folder(_File):
     """The pictures of a folder."""
 
-    live = False
     video = False
     fps: float | None = None
 
@@ -114,10 +119,9 @@ class _Folder:
             )
 
 
-class _Video:
+class _Video(_File):
     """A video file, through whichever backend of OpenCV opens it."""
 
-    live = False
     video = True
 
     def __init__(self, path: Path) -> None:

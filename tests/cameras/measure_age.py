@@ -43,7 +43,7 @@ def naive(url: str) -> Iterator[tuple[Any, float]]:
 
 def newest(url: str) -> Iterator[tuple[Any, float]]:
     """The newest frame, and how long it waited for the app."""
-    with open_source(url) as source:  # type: ignore[attr-defined]
+    with open_source(url) as source:
         for frame in source:
             yield frame.image, frame.waited
 
