@@ -62,6 +62,7 @@ def call_in_child(
     memory_bytes: int | None = None,
     stall_s: float | None = None,
     progress: Callable[[Any], None] | None = None,
+    interpreter: Path | None = None,
     **arguments: object,
 ) -> Any:  # noqa: ANN401 - JSON
     """Call `function` ("package.module:name") with keyword `arguments` in a fresh process; both ways it is JSON.
@@ -75,6 +76,7 @@ def call_in_child(
             can't allocate may wait for itself for ever. None for work that rightly waits.
         progress: called with each value that the child hands to `tell_parent`, and with None about once a second while
             there is none. A child that talks crazily can't be believed: check what comes.
+        interpreter: Python of another environment, which gets this package beside its own; None for this one.
         **arguments: passed on as keywords.
 
     Raises:
@@ -92,7 +94,7 @@ def call_in_child(
             "telling": telling,
         }
         with os.fdopen(listening, "rb", buffering=0) as pipe:
-            process = _started(request, Path(scratch), said, telling)
+            process = _started(request, interpreter, Path(scratch), said, telling)
             try:
                 for value in _told(process, pipe.fileno(), timeout_s, stall_s):
                     if progress is not None:
@@ -137,18 +139,22 @@ class _Line:
     lock = threading.Lock()
 
 
-def _started(request: dict[str, object], scratch: Path, said: Path, telling: int) -> subprocess.Popen[bytes]:
+def _started(
+    request: dict[str, object], interpreter: Path | None, scratch: Path, said: Path, telling: int
+) -> subprocess.Popen[bytes]:
     asked = scratch / "request.json"
     asked.write_text(json.dumps(request))
+    # Another environment must not find the libraries of this one.
+    places = [entry for entry in sys.path if entry] if interpreter is None else [str(Path(__file__).parents[1])]
     try:
         with asked.open("rb") as words, said.open("wb") as errors_of_it:
-            return subprocess.Popen(
-                [sys.executable, "-m", "amfac_edge.children"],
+            return subprocess.Popen(  # noqa: S603 - a Python that the caller names
+                [str(interpreter or sys.executable), "-m", "amfac_edge.children"],
                 stdin=words,
                 stdout=subprocess.DEVNULL,
                 stderr=errors_of_it,
                 pass_fds=[telling],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
             )
     finally:
         # The child's end is the child's alone: the pipe ends when it does.

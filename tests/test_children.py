@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,6 @@ from amfac_edge.errors import ModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FUNCTIONS = """
 import os, signal, sys, time
@@ -197,3 +197,16 @@ def test_reserved_addresses_are_no_memory() -> None:
 
 def test_out_of_a_child_there_is_nobody_to_tell() -> None:
     assert tell_parent({"phase": "one"})
+
+
+def test_another_environment_has_this_package_and_nothing_else_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ours_alone.py").write_text("def answer():\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert call_in_child("ours_alone:answer", timeout_s=60) == 1
+    other = Path(sys.executable)
+    told = call_in_child("amfac_edge.errors:near_names", timeout_s=60, interpreter=other, wrong="ab", known=["abc"])
+    assert "abc" in told
+    with pytest.raises(ChildFailure, match="No module named 'ours_alone'"):
+        call_in_child("ours_alone:answer", timeout_s=60, interpreter=other)

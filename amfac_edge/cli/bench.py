@@ -11,6 +11,7 @@ from amfac_edge.cli.bench_figures import add_figures, figures
 from amfac_edge.cli.bench_forecast import add_forecast, forecast
 from amfac_edge.cli.bench_host import add_host, host
 from amfac_edge.cli.bench_options import check_seconds
+from amfac_edge.cli.bench_peers_options import add_peers
 from amfac_edge.cli.bench_report import add_report, report
 from amfac_edge.cli.bench_run import add_run, run
 from amfac_edge.cli.command import CommandParser, run_command
@@ -29,7 +30,7 @@ _EXAMPLES = """examples:
   amfac-bench report *.receipt.json --out report.html
   amfac-bench model.pth --eager --against table4     eager PyTorch, beside the printed figures
   amfac-bench host --people 1,5                      what a frame costs outside the network
-  amfac-bench peers --quick                          beside eager torch and the plain export
+  amfac-bench peers --quick                          beside eager torch, OpenVINO, rtmlib, ...
   amfac-bench forecast --target orin-nano model.orin-nano-8.fp16.onnx
   amfac-bench choose model.pth --target orin-nano --budget-ms 20 --save choice.png
 """
@@ -59,16 +60,6 @@ def _parser() -> CommandParser:
     return parser
 
 
-def _add_peers(parser: CommandParser) -> None:
-    parser.add_argument("--recipe", action="append", metavar="NAME", help="models (default: the four of AMFACPose)")
-    parser.add_argument("--quick", action="store_true", help="amfacpose-r18-256x256 alone")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="interleaved rounds")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of each timing")
-    parser.add_argument("--threads", default="1,2", metavar="N[,N]", help="thread counts")
-    parser.add_argument("--check", action="store_true", help="exit with 1 where the bar isn't met")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-
-
 def _peers(arguments: argparse.Namespace) -> int:
     from amfac_edge.cli.bench_peers import peers  # noqa: PLC0415 - loads torch
 
@@ -81,7 +72,7 @@ _WORDS: dict[str, tuple[str, Callable[[CommandParser], None], Callable[[argparse
     "compare": ("two receipts: comparable or not, and the ratio", add_compare, compare),
     "report": ("receipts as a page and a picture", add_report, report),
     "host": ("what a frame costs outside the network", add_host, host),
-    "peers": ("ours beside eager torch and the plain export", _add_peers, _peers),
+    "peers": ("ours beside what people use instead", add_peers, _peers),
     "forecast": ("what to expect of a machine that you don't have", add_forecast, forecast),
     "choose": ("a model and a precision for a machine and a budget", add_choose, choose),
     "figures": ("the papers' figures, with our points", add_figures, figures),

@@ -8,14 +8,19 @@ and one box, and end at joints in frame pixels.
 
 from __future__ import annotations
 
+import platform
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+import numpy as np
+
+import amfac_edge
 from amfac_edge.artefact import read_manifest
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import MachineError
+from amfac_edge.keypoints import load_opencv
 from amfac_edge.performance.measuring import people_boxes, still_frame
 from amfac_edge.performance.timing import Limits, series, with_others
 from amfac_edge.runtime import PoseEstimator
@@ -25,7 +30,6 @@ from amfac_edge.sessions.raw_graph import RawGraph
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
@@ -37,9 +41,12 @@ __all__ = [
     "Comparison",
     "Times",
     "compare_candidates",
+    "engine_version",
     "time_artefact",
     "time_by_hand",
+    "time_call",
     "time_plain",
+    "versions",
 ]
 
 # What ours must reach on this recipe with so many threads, end to end: times faster than each candidate.
@@ -50,11 +57,13 @@ _SLOWEST_S = 600.0
 
 
 class Times(TypedDict):
-    """What a child answers: milliseconds of every frame and of its network, and what others took of the CPU."""
+    """What a child answers: milliseconds of every frame and of its network, what others took, and what ran."""
 
     frame_ms: list[float]
     network_ms: list[float]
     busy: float | None
+    engine: str
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -66,11 +75,19 @@ class Candidate:
         function: "module:function" that times it in a child; takes `path`, `artefact`, `threads`, `seconds` and returns
             `Times`.
         path: of the file that it runs.
+        interpreter: Python of its own environment; None for this one.
+        missing: why it can't run here, with the command that mends it; empty where it can.
+        precision: that it computes in.
+        of_recipe: whether it runs the model that the others run; False of a program that has its own.
     """
 
     name: str
     function: str
     path: Path
+    interpreter: Path | None = None
+    missing: str = ""
+    precision: str = "fp32"
+    of_recipe: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,8 @@ class Comparison:
         network_ms: the same, of the network alone.
         busy: the most that other processes took of the CPU during a timing, 1.0 is one core; None where it can't be
             read.
+        runs: by candidate, what its child answered in each round.
+        skipped: by candidate, why it was not timed.
     """
 
     recipe: str
@@ -91,6 +110,8 @@ class Comparison:
     frame_ms: dict[str, list[float]]
     network_ms: dict[str, list[float]]
     busy: float | None = None
+    runs: dict[str, list[Times]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def ratio(self, other: str) -> float:
         """How many times faster ours is than `other`, end to end: the median over rounds of the rounds' own ratios."""
@@ -107,7 +128,7 @@ class Comparison:
         return [
             f"only {self.ratio(name):.2f}x faster than {name}, not {bar}x"
             for name, bar in BARS.items()
-            if self.has_bar and self.ratio(name) < bar
+            if self.has_bar and name in self.frame_ms and self.ratio(name) < bar
         ]
 
     def as_json(self) -> dict[str, object]:
@@ -120,6 +141,7 @@ class Comparison:
             "ratios": {name: self.ratio(name) for name in self.frame_ms if name != OURS},
             "bar_met": not self.missed() if self.has_bar else None,
             "busy": self.busy,
+            "skipped": self.skipped,
         }
 
 
@@ -145,25 +167,33 @@ def compare_candidates(
     Raises:
         MachineError: a candidate's process died.
     """
-    frame_ms: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
-    network_ms: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
-    busy: list[float] = []
+    skipped = {candidate.name: candidate.missing for candidate in candidates if candidate.missing}
+    present = [candidate for candidate in candidates if not candidate.missing]
+    runs: dict[str, list[Times]] = {candidate.name: [] for candidate in present}
     for _ in range(rounds):
-        for candidate in candidates:
-            times = _timed(candidate, artefact, threads, seconds)
-            frame_ms[candidate.name].append(statistics.median(times["frame_ms"]))
-            network_ms[candidate.name].append(statistics.median(times["network_ms"]))
-            busy += [] if times["busy"] is None else [times["busy"]]
+        for candidate in present:
+            runs[candidate.name].append(_timed(candidate, artefact, threads, seconds))
             done()
-    recipe = read_manifest(artefact).recipe.name
-    return Comparison(recipe, threads, frame_ms, network_ms, max(busy, default=None))
+    every = [times for answers in runs.values() for times in answers]
+    return Comparison(
+        recipe=read_manifest(artefact).recipe.name,
+        threads=threads,
+        frame_ms={name: [statistics.median(times["frame_ms"]) for times in answers] for name, answers in runs.items()},
+        network_ms={
+            name: [statistics.median(times["network_ms"]) for times in answers] for name, answers in runs.items()
+        },
+        busy=max((times["busy"] for times in every if times["busy"] is not None), default=None),
+        runs=runs,
+        skipped=skipped,
+    )
 
 
 def time_artefact(path: str, artefact: str, threads: int, seconds: float) -> Times:
     """Our artefact through `PoseEstimator`: what a child runs for "ours"."""
     del artefact  # the file itself
     with PoseEstimator(path, threads=threads) as estimator:
-        return _times(lambda frame, boxes: estimator.timed(frame, boxes)[1].network_ms, seconds)
+        engine = f"{estimator.settings.engine}, {estimator.settings.provider}"
+        return time_call(lambda frame, boxes: estimator.timed(frame, boxes)[1].network_ms, seconds, engine)
 
 
 def time_plain(path: str, artefact: str, threads: int, seconds: float) -> Times:
@@ -174,12 +204,50 @@ def time_plain(path: str, artefact: str, threads: int, seconds: float) -> Times:
         x, y = graph.run({"image": image})
         return x, y
 
-    return time_by_hand(HandWritten(network, read_manifest(Path(artefact)).recipe), seconds)
+    return time_by_hand(HandWritten(network, read_manifest(Path(artefact)).recipe), seconds, engine_version())
 
 
-def time_by_hand(pipeline: HandWritten, seconds: float) -> Times:
+def time_by_hand(pipeline: HandWritten, seconds: float, engine: str) -> Times:
     """The series of a hand-written pipeline on the frame and the box that all candidates get."""
-    return _times(lambda frame, boxes: pipeline.timed(frame, boxes)[1], seconds)
+    return time_call(lambda frame, boxes: pipeline.timed(frame, boxes)[1], seconds, engine)
+
+
+def time_call(call: Callable[[NDArray[np.uint8], NDArray[np.float64]], float], seconds: float, engine: str) -> Times:
+    """The series of `call`, which returns the network's part in milliseconds.
+
+    Args:
+        call: takes a frame (H,W,3) and boxes (N,4).
+        seconds: that it is timed.
+        engine: what runs, and its version.
+    """
+    frame = still_frame()
+    boxes = people_boxes(1, *frame.shape[:2])
+    network: list[float] = []
+    whole, busy = with_others(lambda: series(lambda: network.append(call(frame, boxes)), Limits(seconds)))
+    return {
+        "frame_ms": whole,
+        "network_ms": network[-len(whole) :],
+        "busy": busy,
+        "engine": engine,
+        "versions": versions(),
+    }
+
+
+def engine_version() -> str:
+    """ONNX Runtime and its version."""
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__}"
+
+
+def versions() -> dict[str, str]:
+    """Of this package, Python and the libraries that every frame goes through."""
+    return {
+        "amfac-edge": amfac_edge.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": load_opencv("cutting crops").__version__,
+    }
 
 
 def _timed(candidate: Candidate, artefact: Path, threads: int, seconds: float) -> Times:
@@ -187,6 +255,7 @@ def _timed(candidate: Candidate, artefact: Path, threads: int, seconds: float) -
         times: Times = call_in_child(
             candidate.function,
             timeout_s=_SLOWEST_S + 3 * seconds,
+            interpreter=candidate.interpreter,
             path=str(candidate.path),
             artefact=str(artefact),
             threads=threads,
@@ -197,12 +266,3 @@ def _timed(candidate: Candidate, artefact: Path, threads: int, seconds: float) -
             f"{candidate.name} could not be timed: {failure.reason}", cure="amfac-doctor says what is missing."
         ) from failure
     return times
-
-
-def _times(call: Callable[[NDArray[np.uint8], NDArray[np.float64]], float], seconds: float) -> Times:
-    """The series of `call`, which takes the frame and the boxes and returns the network's part in milliseconds."""
-    frame = still_frame()
-    boxes = people_boxes(1, *frame.shape[:2])
-    network: list[float] = []
-    whole, busy = with_others(lambda: series(lambda: network.append(call(frame, boxes)), Limits(seconds)))
-    return {"frame_ms": whole, "network_ms": network[-len(whole) :], "busy": busy}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from amfac_edge.cli.bench import main
+from amfac_edge.performance import read_receipt
 from amfac_edge.performance.peers import Comparison
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import ModuleType
 
 
@@ -113,6 +114,8 @@ def test_json_has_every_sample_and_what_it_was_measured_on(engine: Path, capsys:
         (["peers", "--threads", "0"], '--threads "0"'),
         (["peers", "--threads", "two"], '--threads "two"'),
         (["peers", "--rounds", "0"], "--rounds 0"),
+        (["peers", "--beside", "openvina"], '--beside "openvina" is no candidate'),
+        (["peers", "--quick", "--check", "--beside", "eager"], "--check needs eager torch and the plain export"),
         (["peers", "--recipe", "amfacpose-r19"], 'unknown recipe "amfacpose-r19"'),
     ],
 )
@@ -131,8 +134,9 @@ def test_a_file_that_is_no_artefact(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-def test_peers_of_a_tiny_model(tiny_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_peers_of_a_tiny_model(tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["peers", "--recipe", str(tiny_recipe), "--rounds", "1", "--seconds", "0.1", "--threads", "1"]
+    words += ["--beside", "eager,plain,rtmlib,yolo", "--environments", "none", "--out", str(tmp_path)]
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["weights"] == "untrained, seed 0"
@@ -141,20 +145,49 @@ def test_peers_of_a_tiny_model(tiny_recipe: Path, capsys: pytest.CaptureFixture[
     assert set(comparison["ratios"]) == {"eager torch", "plain ONNX Runtime"}
     assert all(times[0] > 0 for times in comparison["network_ms"].values())
     assert comparison["bar_met"] is None
+    assert comparison["skipped"] == {
+        "rtmlib": "none/rtmlib is absent: make peers",
+        "YOLO pose": "none/yolo is absent: make peers PEERS=yolo (AGPL, gigabytes)",
+    }
+    receipts = {receipt.conditions.provider: receipt for receipt in map(read_receipt, tmp_path.iterdir())}
+    assert set(receipts) == {"eager torch", "plain ONNX Runtime", "ours"}
+    assert set(receipts["ours"].series) == {"frame", "network"}
+    assert receipts["ours"].manifest is not None
+    assert receipts["eager torch"].conditions.engine.startswith("torch ")
+    assert main(["report", *map(str, tmp_path.iterdir()), "--out", str(tmp_path / "peers.html")]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["openvino", "rtmlib"])
+def test_peers_in_environments_of_their_own(tiny_recipe: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    environments = Path(__file__).resolve().parents[2] / ".make" / "peers"
+    if not (environments / name / "bin" / "python").exists():
+        pytest.skip("no environments of peers here: make peers")
+    words = ["peers", "--recipe", str(tiny_recipe), "--rounds", "1", "--seconds", "0.1", "--threads", "1", "--json"]
+    assert main([*words, "--beside", name, "--environments", str(environments)]) == 0
+    (comparison,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert comparison["skipped"] == {}
+    assert len(comparison["ratios"]) == 1
 
 
 def test_the_table_of_peers_and_its_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def compared(recipe: str, threads: list[int], _: object) -> list[Comparison]:
+    def compared(recipe: str, threads: list[int], *_: object) -> list[Comparison]:
         frame_ms = {"eager torch": [80.0, 70.0], "plain ONNX Runtime": [60.0, 60.0], "ours": [20.0, 20.0]}
-        return [Comparison(recipe, count, frame_ms, frame_ms, busy=0.5) for count in threads]
+        skipped = {"rtmlib": "no environment: make peers"}
+        return [Comparison(recipe, count, frame_ms, frame_ms, busy=0.5, skipped=skipped) for count in threads]
 
     monkeypatch.setattr("amfac_edge.cli.bench_peers._compared", compared)
     assert main(["peers", "--quick"]) == 0
     out = capsys.readouterr().out
-    rows = [line.split() for line in out.splitlines() if line.startswith("amfacpose")]
-    assert [row[1] for row in rows] == ["1", "2", "1", "2"]  # frame to joints, then the network alone
-    assert rows[0][2:4] == ["75.00", "[70.00..80.00]"]
-    assert rows[0][-2:] == ["3.75x", "3.00x"]
+    assert [line for line in out.splitlines() if line.startswith("amfacpose")] == [
+        "amfacpose-r18-256x256, 1 thread",
+        "amfacpose-r18-256x256, 2 threads",
+    ]
+    rows = [line.split() for line in out.splitlines() if line.startswith(("eager torch", "plain ONNX", "ours "))]
+    assert rows[0] == ["eager", "torch", "75.00", "[70.00..80.00]", "75.00", "[70.00..80.00]", "3.75x"]
+    assert rows[1][-1] == "3.00x"
+    assert rows[2] == ["ours", "20.00", "[20.00..20.00]", "20.00", "[20.00..20.00]"]
+    assert out.count("skipped: rtmlib: no environment: make peers") == 1
     assert "other processes used up to 50% of a core" in out
     verdict = "only 3.00x faster than plain ONNX Runtime, not 3.6x"
     assert f"(3.5x eager torch, 3.6x plain ONNX Runtime): {verdict}" in out

@@ -9,6 +9,7 @@ import pytest
 
 from amfac_edge.errors import MachineError
 from amfac_edge.keypoints import SimccCode, crop_affines, transform_points
+from amfac_edge.performance.peer_engines import time_yolo
 from amfac_edge.performance.peers import (
     BAR_RECIPE,
     Candidate,
@@ -38,16 +39,25 @@ def test_rounds_are_interleaved(markers: ModuleType, tmp_path: Path, monkeypatch
 
     def child(function: str, **_: object) -> Times:
         order.append(function)
-        return {"frame_ms": [1.0, 3.0, 2.0], "network_ms": [1.0], "busy": len(order) / 10}
+        return {
+            "frame_ms": [1.0, 3.0, 2.0],
+            "network_ms": [1.0],
+            "busy": len(order) / 10,
+            "engine": "e",
+            "versions": {},
+        }
 
     monkeypatch.setattr("amfac_edge.performance.peers.call_in_child", child)
-    candidates = [Candidate("plain", "a:b", artefact), Candidate("ours", "c:d", artefact)]
+    absent = Candidate("absent", "e:f", artefact, missing="make it")
+    candidates = [Candidate("plain", "a:b", artefact), absent, Candidate("ours", "c:d", artefact)]
     ticks: list[int] = []
     found = compare_candidates(candidates, artefact, threads=1, rounds=2, seconds=0.1, done=lambda: ticks.append(1))
     assert order == ["a:b", "c:d", "a:b", "c:d"]
     assert len(ticks) == 4
     assert found.frame_ms == {"plain": [2.0, 2.0], "ours": [2.0, 2.0]}
     assert found.busy == 0.4
+    assert found.skipped == {"absent": "make it"}
+    assert [len(answers) for answers in found.runs.values()] == [2, 2]
 
 
 def test_the_bar_is_one_models_at_two_threads() -> None:
@@ -93,3 +103,23 @@ def test_the_pipeline_by_hand_finds_the_same_joints(markers: ModuleType) -> None
     # RGB, normalised: the middle pixel is (30, 20, 10) / 255.
     middle = seen[0][0, :, markers.HEIGHT // 2, markers.WIDTH // 2]
     np.testing.assert_allclose(middle, (np.array([30, 20, 10]) / 255 - recipe.mean) / recipe.std, atol=1e-5)
+
+
+def program(path: Path, body: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_program_from_outside_is_believed_for_what_it_prints(tmp_path: Path) -> None:
+    speed = "Speed: 2.5ms preprocess, 40.0ms inference, 1.5ms postprocess per image at shape (1, 3, 384, 640)"
+    path = program(tmp_path / "yolo", f'test "$OMP_NUM_THREADS" = 2 && echo "$@" >&2 && echo "{speed}"')
+    times = time_yolo(str(path), "", threads=2, seconds=1.0)
+    assert (times["frame_ms"], times["network_ms"]) == ([44.0], [40.0])
+
+
+@pytest.mark.parametrize(("body", "said"), [("echo nothing here", "nothing here"), ("echo no; exit 3", "no"), ("", "")])
+def test_a_program_that_tells_nothing_is_named(tmp_path: Path, body: str, said: str) -> None:
+    path = program(tmp_path / "yolo", body)
+    with pytest.raises(MachineError, match=f"yolo said: {said}"):
+        time_yolo(str(path), "", threads=1, seconds=1.0)
