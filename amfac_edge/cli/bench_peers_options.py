@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CANDIDATES", "add_peers"]
 
-CANDIDATES = ("eager", "compile", "plain", "openvino", "openvino-default", "rtmlib", "yolo")
+CANDIDATES: tuple[str, ...] = ("eager", "compile", "plain", "openvino", "openvino-default", "rtmlib", "yolo")
 """By the names of `--beside`; ours always takes part."""
 
 

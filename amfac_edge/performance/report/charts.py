@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amfac_edge.drawing.axes import Axis, fitted_axis
-from amfac_edge.performance.report.markup import Html, element
+from amfac_edge.performance.report.markup import Html, cut, element
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ _MOST_POINTS = 344
 _ROW = 32
 _WIDE_RATIO = 5.0
 _TICKS = 8
+_LABEL = 38
 
 
 def range_chart(runs: Sequence[Run]) -> Html:
@@ -39,7 +40,7 @@ def range_chart(runs: Sequence[Run]) -> Html:
         low, first, median, third, high = _places(axis, np.percentile(values, [0, 25, 50, 75, 100])).tolist()
         y = row * _ROW + 24
         parts += [
-            element("text", run.name, x=_LEFT, y=row * _ROW + 13, class_="label"),
+            element("text", cut(run.name, _LABEL), x=_LEFT, y=row * _ROW + 13, class_="label"),
             element("text", f"{np.median(values):.4g} ms", x=_RIGHT, y=row * _ROW + 13, class_="label end"),
             element("line", x1=low, x2=high, y1=y, y2=y, class_="reach"),
             element("rect", x=first, y=y - 4, width=max(third - first, 1.5), height=8, class_="half"),

@@ -38,7 +38,7 @@ def run_details(run: Run) -> Html:
     whole = run.whole
     return element(
         "section",
-        element("h2", element("span", f"{run.place}", class_="place"), f" {conditions.recipe} {conditions.precision}"),
+        element("h2", element("span", f"{run.place}", class_="place"), f" {run.subject}"),
         element("p", f"{conditions.artefact} on {conditions.processor}; {run.file}", class_="quiet"),
         *_remarks(run),
         element(

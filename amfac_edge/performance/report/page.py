@@ -92,8 +92,7 @@ def _overview(runs: Sequence[Run]) -> Html:
         rows.append(
             [
                 element("a", f"{run.place}", href=f"#run{run.place}"),
-                conditions.recipe,
-                conditions.precision,
+                run.subject,
                 *(milliseconds(statistics, name) for name in ("median", "p90", "p99")),
                 f"{statistics.per_second:.1f}",
                 element("span", " · ".join(dict.fromkeys(remark.word for remark in run.remarks)), class_="words"),
@@ -104,7 +103,7 @@ def _overview(runs: Sequence[Run]) -> Html:
             ]
         )
     figures = ["median", "p90", "p99", "fps"]
-    heads = ["", "model", "precision", *figures, "remarks", "boundary", "threads", "people", "engine"]
+    heads = ["", "what ran", *figures, "remarks", "boundary", "threads", "people", "engine"]
     return element(
         "section",
         element("h2", "Latency ", tag("measured")),

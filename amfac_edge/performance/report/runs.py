@@ -83,8 +83,15 @@ class Run:
     @property
     def name(self) -> str:
         """Its number, model and precision."""
-        conditions = self.receipt.conditions
-        return f"{self.place}  {conditions.recipe} {conditions.precision}"
+        return f"{self.place}  {self.subject}"
+
+    @property
+    def subject(self) -> str:
+        """Its model and precision; of a candidate of `amfac-bench peers`, who ran it, and in how many threads."""
+        conditions, candidate = self.receipt.conditions, self.receipt.switches.get("candidate")
+        if isinstance(candidate, str):
+            return f"{candidate}, {conditions.threads}t: {conditions.recipe}"
+        return f"{conditions.recipe} {conditions.precision}"
 
     @property
     def stages_ms(self) -> dict[str, float]:

@@ -71,6 +71,12 @@ def test_what_is_no_number(value: object) -> None:
     assert number(3) == 3.0
 
 
+def test_peers_are_told_apart(make: Callable[..., Receipt]) -> None:
+    assert of(make()).name == "1  amfacpose-r18-256x256 fp32"
+    assert of(make(switches={"candidate": "rtmlib"})).name == "1  rtmlib, 2t: amfacpose-r18-256x256"
+    assert of(make(switches={"candidate": [1]})).name == "1  amfacpose-r18-256x256 fp32"
+
+
 def test_what_is_no_table() -> None:
     assert table_of({"a": 3}, "a") == table_of({}, "a") == {}
     assert table_of({"a": {"b": 1}}, "a") == {"b": 1}
