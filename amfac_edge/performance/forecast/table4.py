@@ -63,14 +63,14 @@ class Table4Cell:
 
     @property
     def met(self) -> bool:
-        """Whether an engine was measured on the device, and its mean of whole frames is at most the paper's time."""
+        """Whether an engine was measured on the device, and its mean is at most the paper's time."""
         engines = [self.measured[name] for name in ENGINES if name in self.measured]
         return any(engine.statistics.mean <= self.paper_ms for engine in engines)
 
     def figure(self, column: str) -> str:
         """Its milliseconds in words, tagged; "-" where there is nothing."""
         if column in self.measured:
-            return f"**{self.measured[column].statistics.mean:.2f} measured**, a whole frame"
+            return f"**{self.measured[column].statistics.mean:.2f} measured**"
         if column in self.forecast:
             forecast = self.forecast[column]
             return f"{forecast.mid_ms:.1f} ({forecast.low_ms:.1f}-{forecast.high_ms:.1f}) forecast"
@@ -110,8 +110,8 @@ def table4_cells(measured: Mapping[tuple[str, str, str], Measured] | None = None
 def measured_for_table4(receipts: Sequence[Receipt]) -> dict[tuple[str, str, str], Measured]:
     """What of receipts stands in `table4_cells`: one crop a run, on a device of the table, in its own mode there.
 
-    Of several for one cell the fastest counts. A whole frame is taken, as `--against table4` does: the longest of what
-    the paper may have timed.
+    Of several for one cell the fastest counts. The network's time is taken, as `--against table4` does and as the
+    forecasts beside it mean; the paper names no boundary.
     """
     printed = {(cell.recipe, cell.device) for cell in eager_cells()}
     found: dict[tuple[str, str, str], Measured] = {}
@@ -121,7 +121,7 @@ def measured_for_table4(receipts: Sequence[Receipt]) -> dict[tuple[str, str, str
             continue
         if receipt.power_mode != load_target(device).paper_mode:
             continue
-        for series, column in (("frame", conditions.precision), ("eager_frame", "eager")):
+        for series, column in (("engine", conditions.precision), ("eager", "eager")):
             measured = receipt.series.get(series)
             if measured is None or column not in COLUMNS or (column == "eager" and conditions.precision != "fp32"):
                 continue
