@@ -98,6 +98,8 @@ EXTRAS: Mapping[str, tuple[Requirement, ...]] = MappingProxyType(
             Requirement("numpy", "numpy", "1.21", "2"),
             Requirement("cuda", "cuda-python", "12.6", "13"),
         ),
+        "mqtt": (Requirement("paho", "paho-mqtt", "2.0"),),
+        "supervision": (Requirement("supervision", "supervision", "0.20"),),
     }
 )
 

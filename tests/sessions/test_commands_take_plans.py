@@ -99,7 +99,7 @@ def test_amfac_bench_measures_a_plan(
     assert (conditions["engine"], conditions["spinning"]) == ("tensorrt 10.3.0", True)
     assert conditions["provider"].startswith(f"NVIDIA GeForce RTX 3060 by {cuda}")
     assert {name: len(series["samples_ms"]) for name, series in measured["series"].items()} == dict.fromkeys(
-        measuring.BOUNDARIES, 3
+        (*measuring.BOUNDARIES, *measuring.TRTEXEC_FIELDS), 3
     )
 
 
