@@ -60,6 +60,7 @@ def _people(board: Board, count: int) -> Path:
 
 @each_library
 def test_amfac_eval_scores_a_plan(board: Board, capsys: pytest.CaptureFixture[str], cuda: str) -> None:
+    pytest.importorskip("pycocotools", reason="amfac-eval needs it: make test has pycocotools, a board has not")
     board.install_cuda(cuda)
     data, plan = _people(board, 5), board.marker_plan(host_code=True)
     words = [str(plan), "--data", str(data), "--images", str(board.folder), "--json", "--cuda", cuda]
