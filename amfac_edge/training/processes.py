@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -83,6 +85,9 @@ def joined_processes(device: str = "auto") -> Iterator[Processes]:
     if count == 1:
         yield Processes(0, 1, found)
         return
+    # Imported after the group is there, this keeps the group and its threads in default arguments until the interpreter
+    # ends, when such a thread that asks for the GIL aborts the process. DistributedDataParallel imports it.
+    importlib.import_module("torch.distributed.nn.functional")
     try:
         dist.init_process_group("nccl" if found.type == "cuda" else "gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -94,6 +99,7 @@ def joined_processes(device: str = "auto") -> Iterator[Processes]:
         yield Processes(rank, count, found)
     finally:
         dist.destroy_process_group()
+        gc.collect()  # a DistributedDataParallel is a cycle, and holds the group
 
 
 def _whole_number(name: str, default: int) -> int:

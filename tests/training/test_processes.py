@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Path) -> Path:
     command = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT), str(path)]
     ended = subprocess.run(
         [sys.executable, "-m", *command],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
         capture_output=True,
         text=True,
         timeout=240,
@@ -70,6 +70,13 @@ def test_the_parameters_stay_equal(folder: Path) -> None:
     assert len(one["parameters"]) == 4  # two epochs of two batches
     assert one["parameters"] == other["parameters"]
     assert len(set(one["parameters"])) == 4
+
+
+def test_no_thread_of_the_group_outlives_it(folder: Path) -> None:
+    # One that does can abort the process when the interpreter ends.
+    for rank in (0, 1):
+        threads = json.loads((folder / f"rank{rank}.json").read_text())["threads"]
+        assert not [name for name in threads if "gloo" in name]
 
 
 def test_a_shared_score_is_the_score(folder: Path, script: ModuleType) -> None:

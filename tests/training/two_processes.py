@@ -99,8 +99,9 @@ def main(folder: Path) -> None:
 
         Learner.step = step  # type: ignore[method-assign,assignment]
         result = train(plan(found["all"], folder / "out"), processes, _Silent())
-        facts = {"parameters": seen, "history": result.history, "best": result.best}
-        (folder / f"rank{processes.rank}.json").write_text(json.dumps(facts))
+    threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    facts = {"parameters": seen, "history": result.history, "best": result.best, "threads": threads}
+    (folder / f"rank{processes.rank}.json").write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":
