@@ -8,6 +8,7 @@ ready to run and had no core.
 from __future__ import annotations
 
 import os
+import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ _ROOT = Path("/")
 
 
 def cpu_seconds_of_others(root: Path = _ROOT, cores: Collection[int] | None = None) -> float | None:
-    """CPU seconds since boot that all processes but this one have used; None where /proc/stat can't be read.
+    """CPU seconds since boot that all processes but this one and its ended children used; None without /proc/stat.
 
     Args:
         root: of the file system.
@@ -41,7 +42,8 @@ def cpu_seconds_of_others(root: Path = _ROOT, cores: Collection[int] | None = No
     if not any(map(any, ticks)):  # a sandbox that shows zeros
         return None
     busy = sum(value for row in ticks for column, value in enumerate(row) if column not in _IDLE_COLUMNS)
-    return busy / os.sysconf("SC_CLK_TCK") - time.process_time()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return busy / os.sysconf("SC_CLK_TCK") - time.process_time() - children.ru_utime - children.ru_stime
 
 
 def waited_seconds(root: Path = _ROOT) -> float | None:

@@ -75,7 +75,8 @@ def time_rtmlib(path: str, artefact: str, threads: int, seconds: float) -> Times
 def time_yolo(path: str, artefact: str, threads: int, seconds: float) -> Times:
     """A YOLO-pose program on the same frame without a box: it looks for the people itself.
 
-    A round is one mean, the program's own: of its three parts for the frame, of its inference for the network.
+    A round is one mean, the program's own: of its three parts for the frame, of its inference for the network. It is
+    told `threads` in OMP_NUM_THREADS, and need not obey.
 
     Raises:
         MachineError: the program fails, or doesn't print what it took.
@@ -87,12 +88,15 @@ def time_yolo(path: str, artefact: str, threads: int, seconds: float) -> Times:
         load_opencv("writing pictures").imwrite(str(frames / "0.png"), still_frame())
         for place in range(1, _YOLO_FRAMES):
             shutil.copy(frames / "0.png", frames / f"{place}.png")
+        # PYTHONPATH would show it the libraries of this environment; its settings are not to stay in the user's home.
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environ |= {"OMP_NUM_THREADS": str(threads), "YOLO_CONFIG_DIR": scratch}
         words = ["pose", "predict", f"model={_YOLO_MODEL}", f"source={frames}", "imgsz=640", "device=cpu", "save=False"]
         done, busy = with_others(
             lambda: subprocess.run(  # noqa: S603 - what the user installed
                 [path, *words],
                 cwd=scratch,
-                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+                env=environ,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

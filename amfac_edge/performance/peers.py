@@ -89,6 +89,11 @@ class Candidate:
     precision: str = "fp32"
     of_recipe: bool = True
 
+    @property
+    def foreign(self) -> bool:
+        """Whether it is of an environment that isn't ours to keep in order."""
+        return self.interpreter is not None or not self.of_recipe
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -164,15 +169,25 @@ def compare_candidates(
         seconds: that each candidate is timed in each round.
         done: called after each timing.
 
+    A foreign candidate that fails is skipped from then on, and costs the others nothing.
+
     Raises:
-        MachineError: a candidate's process died.
+        MachineError: another candidate failed.
     """
     skipped = {candidate.name: candidate.missing for candidate in candidates if candidate.missing}
     present = [candidate for candidate in candidates if not candidate.missing]
     runs: dict[str, list[Times]] = {candidate.name: [] for candidate in present}
     for _ in range(rounds):
         for candidate in present:
-            runs[candidate.name].append(_timed(candidate, artefact, threads, seconds))
+            if candidate.name in skipped:
+                continue
+            try:
+                runs[candidate.name].append(_timed(candidate, artefact, threads, seconds))
+            except MachineError as error:
+                if not candidate.foreign:
+                    raise
+                skipped[candidate.name] = error.problem
+                del runs[candidate.name]
             done()
     every = [times for answers in runs.values() for times in answers]
     return Comparison(

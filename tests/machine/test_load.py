@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +28,27 @@ def test_only_cores_that_this_process_may_use_count(fake_root: FakeRoot) -> None
     assert cpu_seconds_of_others(fake_root.root, [0, 64]) == pytest.approx(all_of_them, abs=1)
 
 
-@pytest.mark.parametrize("text", ["", "cpu 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0\n", "cpu one two\n"])
+def test_a_file_of_one_line_is_read_too(fake_root: FakeRoot) -> None:
+    fake_root.write("proc/stat", "cpu  10000000 0 20000000 999 7 0 0 0 50 50\ncpu0 1 2 3 4\n")
+    busy = cpu_seconds_of_others(fake_root.root, [0, 64])
+    # What this process and its children have used until now, pytest's workers some minutes.
+    assert busy == pytest.approx(30000000 / TICKS - sum(os.times()[:4]), abs=1)
+
+
+def test_a_child_that_ended_is_none_of_the_others(fake_root: FakeRoot) -> None:
+    fake_root.write("proc/stat", "cpu0 100000 0 0 5 5 0 0 0\n")
+    before = cpu_seconds_of_others(fake_root.root, [0])
+    work = "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-c", work], check=True)
+    after = cpu_seconds_of_others(fake_root.root, [0])
+    assert before is not None
+    assert after is not None
+    assert before - after >= 0.5
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense line of words", "cpu 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0\n", "cpu one two\n"]
+)
 def test_a_file_that_tells_nothing_is_unknown(fake_root: FakeRoot, text: str) -> None:
     fake_root.write("proc/stat", text)
     assert cpu_seconds_of_others(fake_root.root, [0]) is None

@@ -10,7 +10,6 @@ import pytest
 
 from amfac_edge.children import ChildFailure
 from amfac_edge.errors import MachineError
-from amfac_edge.machine.load import cpu_seconds_of_others
 from amfac_edge.performance import Limits, measure_artefact
 from amfac_edge.performance.measuring import BOUNDARIES, people_boxes, still_frame
 from amfac_edge.runtime import PoseEstimator
@@ -109,15 +108,3 @@ def test_people_stand_inside_the_frame(people: int) -> None:
     assert (boxes[:, 2] <= 1919.5).all()
     assert (boxes[:, 2] > boxes[:, 0]).all()
     assert np.all(boxes[1:, 0] >= boxes[:-1, 2] - 1e-9)
-
-
-def test_load_of_others_is_read_from_proc(tmp_path: Path) -> None:
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc" / "stat").write_text("cpu  100000 0 200000 999 7 0 0 0 50 50\ncpu0 1 2 3 4\n")
-    busy = cpu_seconds_of_others(tmp_path)
-    assert busy is not None
-    # 300,000 ticks of a hundredth of a second, less what this process has used.
-    assert 2000 < busy <= 3000
-    assert cpu_seconds_of_others(tmp_path / "absent") is None
-    (tmp_path / "proc" / "stat").write_text("nonsense line of words")
-    assert cpu_seconds_of_others(tmp_path) is None

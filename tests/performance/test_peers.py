@@ -75,6 +75,20 @@ def test_a_candidate_that_dies_is_named(markers: ModuleType, tmp_path: Path) -> 
         compare_candidates([broken], artefact, threads=1, rounds=1, seconds=0.1, done=lambda: None)
 
 
+def test_a_foreign_one_that_dies_costs_only_itself(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "engine.onnx")
+    broken = Candidate("broken", "amfac_edge.performance.peers:no_such_function", artefact, of_recipe=False)
+    ours = Candidate("ours", "amfac_edge.performance.peers:time_artefact", artefact)
+    done: list[None] = []
+    found = compare_candidates(
+        [broken, ours], artefact, threads=1, rounds=2, seconds=0.05, done=lambda: done.append(None)
+    )
+    assert "broken could not be timed" in found.skipped["broken"]
+    assert set(found.frame_ms) == set(found.runs) == {"ours"}
+    assert len(found.frame_ms["ours"]) == 2
+    assert len(done) == 3  # a timing that fails is over, too
+
+
 def test_ours_is_timed_through_the_estimator(markers: ModuleType, tmp_path: Path) -> None:
     path = str(markers.write_artefact(tmp_path / "engine.onnx"))
     times = time_artefact(path, path, threads=1, seconds=0.05)
@@ -111,9 +125,10 @@ def program(path: Path, body: str) -> Path:
     return path
 
 
-def test_a_program_from_outside_is_believed_for_what_it_prints(tmp_path: Path) -> None:
+def test_a_program_from_outside_is_believed_for_what_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # a child has one: what is there isn't the program's
     speed = "Speed: 2.5ms preprocess, 40.0ms inference, 1.5ms postprocess per image at shape (1, 3, 384, 640)"
-    path = program(tmp_path / "yolo", f'test "$OMP_NUM_THREADS" = 2 && echo "$@" >&2 && echo "{speed}"')
+    path = program(tmp_path / "yolo", f'test "$OMP_NUM_THREADS$PYTHONPATH" = 2 && echo "$@" >&2 && echo "{speed}"')
     times = time_yolo(str(path), "", threads=2, seconds=1.0)
     assert (times["frame_ms"], times["network_ms"]) == ([44.0], [40.0])
 
