@@ -26,7 +26,7 @@ help:
 	@echo "make triton    a Triton server (140 MB) into .make: the tests of Triton repositories serve them"
 	@echo "make gstreamer GStreamer and its bindings, unpacked into .make: a test reads real pipelines"
 	@echo "make camera-age  how old a camera's frames are in hand: a naive loop beside ours, on that server (3 minutes)"
-	@echo "make peers     environments of what people use instead (300 MB) into .make: amfac-bench peers times them too"
+	@echo "make peers     environments of what people use instead (1 GB) into .make: amfac-bench peers times them too"
 	@echo "make check     the quality tools alone          make tests     the tests alone"
 	@echo "make coverage  the tests, and which lines none of them reaches"
 	@echo "make test-310  the board's tests on Python 3.10, where one is found"

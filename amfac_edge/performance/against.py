@@ -174,7 +174,7 @@ def _fps_cell(row: TableRow, printed: float, recipe: Recipe, receipts: Sequence[
     fitting = [
         1e3 / _mean_ms(receipt, _NETWORKS)
         for receipt in receipts
-        if receipt.target == _TABLE5_DEVICE and receipt.conditions.people == 1
+        if receipt.target == _TABLE5_DEVICE and receipt.conditions.people == 1 and _is_complete(receipt)
     ]
     if not fitting:
         return Cell(row.label, "fps", printed, notes=(*notes, "only a GeForce RTX 3060 can be held against it"))
@@ -201,10 +201,14 @@ def _rows_of(table: str, recipe: Recipe) -> list[TableRow]:
 
 def _is_of(receipt: Receipt, row: TableRow, device: str) -> bool:
     recipe = recipe_of(receipt)
-    complete = all(any(name in receipt.series for name in names) for names in (_NETWORKS, _FRAMES))
-    if recipe is None or receipt.target != device or not complete:
+    if recipe is None or receipt.target != device or not _is_complete(receipt):
         return False
     return any(row.label == f"{published.row} {device}" for published in recipe.published)
+
+
+def _is_complete(receipt: Receipt) -> bool:
+    """Whether the network and a whole frame were timed; those of other people's engines name their series otherwise."""
+    return all(any(name in receipt.series for name in names) for names in (_NETWORKS, _FRAMES))
 
 
 def _mean_ms(receipt: Receipt, names: Sequence[str]) -> float:

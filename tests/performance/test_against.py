@@ -137,3 +137,9 @@ def test_what_was_counted_and_evaluated_stands_beside_them() -> None:
     )
     assert fps.ours == pytest.approx(200.0)
     assert fps.factor == pytest.approx(200 / 148.1)
+
+
+def test_another_boundary_is_no_fps_either() -> None:
+    receipts = [taken(5.0, target="rtx-3060", boundary="network")]
+    (fps,) = (cell for cell in figures_of("table5", RECIPE, receipts=receipts) if cell.column == "fps")
+    assert fps.ours is None
