@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import amfac_edge
-from amfac_edge.children import ChildFailure, call_in_child
+from amfac_edge.children import ChildFailure, call_in_child, tell_parent
 from amfac_edge.declared.recipe import load_recipe, recipe_names
 from amfac_edge.errors import MachineError
 from amfac_edge.files import sha256_of
@@ -33,7 +33,7 @@ from amfac_edge.performance.timing import Limits, overhead_us, series
 from amfac_edge.runtime.by_hand import HandWritten
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -45,19 +45,31 @@ _SLOWEST_S = 7200.0
 _SEED = 0
 
 
-def eager_receipt(path: Path, **request: Any) -> Receipt:  # noqa: ANN401 - JSON
+def eager_receipt(path: Path, *, stage: Callable[[str], object], **request: Any) -> Receipt:  # noqa: ANN401 - JSON
     """Measure a checkpoint, or fresh weights of a recipe's name, in eager PyTorch.
 
     Args:
         path: of the checkpoint, or the name of a recipe.
+        stage: is told the name of each series before it begins.
         **request: the arguments of `measure_eager`, as JSON.
 
     Raises:
         AmfacError: of the checkpoint, or of the device.
         MachineError: the process gave no answer.
     """
+
+    def progress(told: object) -> None:
+        if isinstance(told, str):
+            stage(told)
+
     try:
-        answer = call_in_child(f"{__name__}:{measure_eager.__name__}", timeout_s=_SLOWEST_S, path=str(path), **request)
+        answer = call_in_child(
+            f"{__name__}:{measure_eager.__name__}",
+            timeout_s=_SLOWEST_S,
+            progress=progress,
+            path=str(path),
+            **request,
+        )
     except ChildFailure as failure:
         raise MachineError(
             f"{path}: eager PyTorch could not be timed: {failure.reason}",
@@ -140,7 +152,7 @@ def measure_eager(  # noqa: PLR0913 - JSON's keywords
     pipeline.timed(frame, boxes)
     first_ms = (time.perf_counter() - first) * 1e3
     asked = Limits(**limits)
-    with Observing() as observing:
+    with Observing(stage=tell_parent) as observing:
         samples = observing.timed("eager", lambda: {"eager": series(alone, asked)})
         samples |= observing.timed(
             "eager_frame", lambda: {"eager_frame": series(lambda: pipeline.timed(frame, boxes), asked)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +42,7 @@ __all__ = ["add_run", "run"]
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
 _WITH_FPS = ("engine", "frame", "ahead", "latency", "eager", "eager_frame")
 _MOST_PAUSE_S = 3600
+_SHORT_S = 10.0
 _PRECISIONS = ("fp32", "fp16")
 
 
@@ -124,6 +127,7 @@ def _one(
             crops=arguments.crops,
             # A plan that was copied without its manifest is measured all the same.
             gpu={**gpu_options(arguments), "by_name": True},
+            stage=functools.partial(_announce, limits),
         )
         switches = {
             "mode": arguments.mode or "timed",
@@ -156,6 +160,7 @@ def _eager(
 
     return eager_receipt(
         path,
+        stage=functools.partial(_announce, limits),
         recipe=arguments.recipe,
         device=arguments.device,
         precision=arguments.precision or "fp32",
@@ -167,6 +172,12 @@ def _eager(
         command=command,
         taken=taken,
     )
+
+
+def _announce(limits: Limits, series: str) -> None:
+    """A word on standard error before a series that lasts, so that nobody waits without knowing for what."""
+    if limits.iterations is None and limits.seconds > _SHORT_S:
+        print(f"amfac-bench: {series}, up to {limits.seconds:g} s from {time.strftime('%H:%M:%S')} on", file=sys.stderr)
 
 
 def _limits(arguments: argparse.Namespace) -> Limits:

@@ -91,7 +91,7 @@ class Measurement:
         return drift_percent(self.series["frame"].samples_ms)
 
 
-def measure_artefact(
+def measure_artefact(  # noqa: PLR0913 - how it is run, how long, and who is told
     path: Path,
     *,
     frame: NDArray[np.uint8],
@@ -101,6 +101,7 @@ def measure_artefact(
     limits: Limits = _USUAL,
     crops: str = "cpu",
     gpu: PoseGpuOptions | None = None,
+    stage: Callable[[str], object] | None = None,
 ) -> Measurement:
     """Measure an artefact on this machine.
 
@@ -113,6 +114,7 @@ def measure_artefact(
         limits: when a series ends.
         crops: of a plan of crops: "cpu", or "gpu" to let the GPU cut them.
         gpu: how a plan, or an .onnx on a card, is run.
+        stage: is told the name of each series before it begins.
 
     Raises:
         AmfacError: the file or the machine can't be used; see `PoseEstimator`, and `series` for its clock.
@@ -123,7 +125,7 @@ def measure_artefact(
         conditions = conditions_of(estimator, artefact=path.name, sha256=sha256_of(path), frame=frame, people=people)
         estimator(frame, boxes)  # whatever is wrong with the file is told here, by its own message
         cold = _cold_start_of(path, conditions, frame.shape[0], frame.shape[1], {**(gpu or {}), "crops": crops})
-        with Observing() as observing:
+        with Observing(stage=stage) as observing:
             samples = observing.timed("frame", lambda: _frame_series(estimator, frame, boxes, limits))
             samples |= observing.timed("engine", lambda: _engine_series(session, frame, boxes, limits))
             samples |= observing.timed("ahead", lambda: {"ahead": _ahead_series(estimator, frame, boxes, limits)})

@@ -55,13 +55,18 @@ class Observing:
         watch: over power and clocks; None for this machine's.
         state: reads the machine's state.
         idle_s: seconds at rest.
+        stage: is told the name of each series before it begins.
     """
 
     def __init__(
-        self, watch: Watch | None = None, state: Callable[[], MachineState] = read_state, idle_s: float = _IDLE_S
+        self,
+        watch: Watch | None = None,
+        state: Callable[[], MachineState] = read_state,
+        idle_s: float = _IDLE_S,
+        stage: Callable[[str], object] | None = None,
     ) -> None:
         self._watch = watch if watch is not None else watch_of()
-        self._state, self._idle_s = state, idle_s
+        self._state, self._idle_s, self._stage = state, idle_s, stage
         self._windows: dict[str, tuple[float, float, int]] = {}
         self._rested = 0.0
 
@@ -76,6 +81,8 @@ class Observing:
 
     def timed(self, name: str, work: Callable[[], dict[str, list[float]]]) -> dict[str, list[float]]:
         """What `work` gives: series by boundary, of which `name` is the one that its time and energy are told of."""
+        if self._stage is not None:
+            self._stage(name)
         found = work()
         end = time.perf_counter()
         samples = found[name]

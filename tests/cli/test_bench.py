@@ -40,6 +40,17 @@ def test_a_table_for_people(engine: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "cold start: opening the file" in out
 
 
+def test_a_series_that_lasts_is_announced(
+    engine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([str(engine), "--seconds", "0.01", "--idle", "0"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("amfac_edge.cli.bench_run._SHORT_S", 0.0)
+    assert main([str(engine), "--seconds", "0.01", "--idle", "0"]) == 0
+    told = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["amfac-bench: frame", "amfac-bench: engine", "amfac-bench: ahead"]
+
+
 def test_run_is_meant_where_options_come_first(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--json", "--iterations", "1", str(engine)]) == 0
     assert len(json.loads(capsys.readouterr().out)["measured"]) == 1

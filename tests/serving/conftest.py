@@ -134,6 +134,7 @@ class BoardMachine:
         self._process.terminate()
         self._process.wait(10)
         self._log.close()
+        sys.stdout.write((self.folder / "sshd.log").read_text())  # pytest shows it of a test that failed
 
 
 def _processes() -> list[Path]:
