@@ -207,8 +207,7 @@ class _Description:
     def beside(self) -> dict[str, bytes]:
         """See `Exported.beside`."""
         prepared = self.prepared
-        # One of INT8 would be judged by another graph's joints than its own.
-        files = {} if prepared.int8 else {TRIAL_FILE: trial_bytes(prepared.trial)}
+        files = {} if prepared.trial is None else {TRIAL_FILE: trial_bytes(prepared.trial)}
         both = any(takes_both_forms(stack.tensorrt) for stack in self.target.stacks)
         if both and prepared.full is not None and prepared.full_parity is not None:
             manifest = self._manifest(prepared.full, FP32, prepared.form.input_kind, prepared.full_parity)

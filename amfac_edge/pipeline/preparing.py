@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amfac_edge.artefact import FP16, FP32, INT8, BatchRange
+from amfac_edge.datasets import generated_people
 from amfac_edge.graph.contract import crop_graph
 from amfac_edge.graph.frame import AFFINES_INPUT, FRAME_INPUT, frame_graph
 from amfac_edge.graph.half_rounding import rounded_twin
 from amfac_edge.graph.halving import Halved, halved
 from amfac_edge.graph.onnx_values import shape_of
-from amfac_edge.graph.parity import Parity, budget_for, compare, generated_crops, normalised, trial_of
+from amfac_edge.graph.parity import INT8_TRIAL, Parity, budget_for, compare, generated_crops, normalised, trial_of
 from amfac_edge.pipeline.frame_parity import Sampling, compare_sampling, montage
 from amfac_edge.pipeline.int8_ranges import raw_graph
 from amfac_edge.pipeline.quantizing import Int8Request, quantised_graph
 from amfac_edge.pipeline.sources import in_batches
+from amfac_edge.quantization.people import crops_of
 from amfac_edge.sessions.raw_graph import RawGraph
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class Prepared:
         parity: with the network itself; whoever writes the graph checks it.
         full: `model` before it was converted to float16; None in FP32.
         full_parity: its own.
-        trial: what a plan of it is tried with.
+        trial: what a plan of it is tried with; None of untrained weights in INT8, whose joints rounding decides.
         sampling: how a frame graph cuts out its crops; None where it takes crops.
         int8: the evidence of INT8's gate; empty in another precision.
     """
@@ -90,7 +92,7 @@ class Prepared:
     parity: Parity
     full: ModelProto | None
     full_parity: Parity | None
-    trial: Trial
+    trial: Trial | None
     sampling: Sampling | None = None
     int8: Mapping[str, Any] = field(default_factory=dict)
 
@@ -140,7 +142,7 @@ def prepare(
         comparison.of(raw, model, form.precision),
         full,
         comparison.of(full_raw, full, FP32) if full else None,
-        comparison.trial(form.precision),
+        comparison.trial(raw, form.precision),
         comparison.sampling(raw, model, form.precision) if form.input_kind == FRAME else None,
         int8,
     )
@@ -166,8 +168,15 @@ class _Comparison:
         reference = (x, y) if precision == INT8 else self._reference
         return compare(recipe, reference, (x, y), (keypoints, scores), calibration, self._budget(precision))
 
-    def trial(self, precision: str) -> Trial:
+    def trial(self, raw: ModelProto, precision: str) -> Trial | None:
         recipe, calibration = self._source.recipe, self._source.score_calibration
+        if precision == INT8:
+            if self._source.trained is False:
+                return None
+            # Of noise, which the ranges are not of, rounding decides most joints.
+            crops = np.stack(list(crops_of(generated_people(_TRIAL_CROPS, 0), recipe)))
+            x, y = outputs_of(rounded_twin(raw), normalised(crops, recipe))
+            return trial_of(recipe, crops, (x, y), INT8_TRIAL, calibration)
         # A kit stays small: of many real crops, the first few after the generated ones.
         crops = self._pictures[:_TRIAL_CROPS]
         x, y = (logits[:_TRIAL_CROPS] for logits in self._reference)

@@ -11,11 +11,13 @@ import onnx
 import pytest
 
 from amfac_edge.artefact import RTX, BatchRange, read_manifest
+from amfac_edge.artefact.trial import read_trial
 from amfac_edge.cli.export import main
 from amfac_edge.compiler import has_builder
 from amfac_edge.declared.calibration_set import load_calibration_set
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import AmfacError, DeclaredError, GateError
+from amfac_edge.graph.half_rounding import rounded_twin
 from amfac_edge.pipeline import ExportRequest, export_artefacts, judging, read_source
 from amfac_edge.pipeline.engines import Order, build_engine
 from amfac_edge.pipeline.int8_ranges import raw_graph
@@ -24,6 +26,7 @@ from amfac_edge.quantization import kept_ranges
 from amfac_edge.quantization.people import calibration_crops, calibration_people
 from amfac_edge.quantization.ranges import calibrated_ranges
 from amfac_edge.sessions import open_session
+from amfac_edge.sessions.raw_graph import RawGraph
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,8 +81,22 @@ def test_what_is_written_says_what_it_is(source: Source, tmp_path: Path, small: 
     weights = operators.count("DequantizeLinear") - operators.count("QuantizeLinear")
     assert weights == len(evidence["nodes"])
     assert {layer.dtype for layer in manifest.layers if layer.op == "Conv"} == {"float16"}
-    # INT8 is judged by its own gate: a trial would hold it against another graph's joints.
+    # The joints of untrained weights are for rounding to decide, and a plan of them is tried with none.
     assert "trial.npz" not in made.beside
+
+
+def test_its_trial_is_held_against_its_own_graph(source: Source, tmp_path: Path, small: Path) -> None:
+    made = export(dataclasses.replace(source, trained=None), tmp_path, "rtx-4090", small)
+    (tmp_path / "trial.npz").write_bytes(made.beside["trial.npz"])
+    trial = read_trial(tmp_path / "trial.npz")
+    twin = rounded_twin(onnx.load(made.path)).SerializeToString()
+    keypoints, scores = RawGraph(twin, name="twin").run({"crops": trial.crops[:4]})
+    few = dataclasses.replace(
+        trial, crops=trial.crops[:4], keypoints=trial.keypoints[:4], scores=trial.scores[:4], clear=trial.clear[:4]
+    )
+    assert few.judge(keypoints, scores).holds
+    swapped, scores = RawGraph(twin, name="twin").run({"crops": np.ascontiguousarray(few.crops[..., ::-1])})
+    assert not few.judge(swapped, scores).holds
 
 
 def test_it_runs_on_the_cpu(source: Source, tmp_path: Path, small: Path) -> None:
