@@ -8,6 +8,7 @@ what we promise.
 from __future__ import annotations
 
 import importlib
+import os
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["PoseEstimator", "Poses", "__version__"]
+
+# ONNX Runtime's wheels report to Microsoft about the machine and the process, and keep an id of it in the user's cache.
+# It looks for this when it is imported, not later; who sets it otherwise has chosen.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> object:

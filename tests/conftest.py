@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import amfac_edge  # noqa: F401 - before any test imports onnxruntime: its telemetry is switched off
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType

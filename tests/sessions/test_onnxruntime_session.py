@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from types import ModuleType
+
+_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 def test_joints_are_found_where_the_crop_has_them(markers: ModuleType, tmp_path: Path) -> None:
@@ -293,3 +297,22 @@ def test_a_missing_onnxruntime_names_the_extra(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r'onnxruntime, which .*\n  pip install "amfac-edge\[cpu\]"'):
         open_session(artefact)
+
+
+@pytest.mark.parametrize(("set_before", "told"), [(None, "1"), ("0", "0")])
+def test_no_telemetry_unless_somebody_chose_it(
+    markers: ModuleType, tmp_path: Path, set_before: str | None, told: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    environ = {name: value for name, value in os.environ.items() if name not in {"XDG_CACHE_HOME", _TELEMETRY}}
+    environ |= {"HOME": str(home)} | ({} if set_before is None else {_TELEMETRY: set_before})
+    # With somebody's own choice nothing is opened here: what ONNX Runtime would do then is theirs.
+    opened = "amfac_edge.PoseEstimator(sys.argv[1]).close()" if set_before is None else ""
+    program = f"import os, sys, amfac_edge; {opened}\nprint(os.environ[{_TELEMETRY!r}])"
+    artefact = markers.write_artefact(tmp_path / "engine.onnx")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(artefact)], env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [told]
+    assert list(home.rglob("*")) == []
