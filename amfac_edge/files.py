@@ -106,8 +106,12 @@ def writable_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _output_error(folder, error) from error
-    with contextlib.suppress(OSError):
+    try:
         _temporary_beside(folder / "probe").unlink()
+    except OutputError as error:
+        raise OutputError(error.problem.replace(str(folder / "probe"), str(folder), 1), cure=error.cure) from error
+    except OSError:  # made, and not removed: whatever is wrong there, files can be made
+        pass
     return folder
 
 
@@ -201,5 +205,5 @@ def _flush_to_disk(path: Path) -> None:
 def _output_error(target: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{target}: can't be written: {error.strerror or error}",
-        cure="Choose another folder with --out, or free space and rights there.",
+        cure="Choose another place, or free space and rights there.",
     )

@@ -75,10 +75,22 @@ def test_a_finished_file_has_the_rights_that_the_umask_gives(tmp_path: Path) -> 
 
 def test_a_place_that_cant_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match=r"absent/a: can't be written: No such file.*\n.*--out"):
+    with pytest.raises(OutputError, match=r"absent/a: can't be written: No such file.*\n  Choose another"):
         write_bytes(tmp_path / "absent" / "a", b"1")
     with pytest.raises(OutputError, match=r"file/below: can't be written: Not a directory"):
         writable_folder(tmp_path / "file" / "below")
+
+
+def test_a_folder_that_cant_be_written_to_is_named_as_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("amfac_edge.files.tempfile.mkstemp", refused)
+    with pytest.raises(OutputError) as caught:
+        writable_folder(tmp_path)
+    assert caught.value.problem == f"{tmp_path}: can't be written: Permission denied"
 
 
 def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def identify(path: Path) -> FileFacts:
         facts = guess(path, head, size)
         if facts is not None:
             return facts
-    return FileFacts("unknown", f"nothing that is known here: it starts with {head[:8]!r}")
+    return FileFacts("unknown", f"nothing that is known here: it starts with the bytes {head[:8].hex(' ')}")
 
 
 def _plan(path: Path, head: bytes, size: int) -> FileFacts:

@@ -75,6 +75,8 @@ class BatchRange:
         except ValueError:
             numbers = []
         if len(numbers) == 1:
+            if numbers[0] < 1:
+                raise InputError(f'batch "{text}" is less than 1', cure="Give --batch N, MIN-MAX or MIN:OPT:MAX.")
             return cls(numbers[0], numbers[0], numbers[0])
         if len(numbers) == 2:  # noqa: PLR2004 - MIN-MAX
             return cls(numbers[0], numbers[1], numbers[1])

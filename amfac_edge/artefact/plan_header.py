@@ -64,7 +64,7 @@ class PlanHeader:
 
     Attributes:
         kind: "plan", "ultralytics" (a plan behind a JSON text), or what else it is: "onnx", "zip", "gzip", "program",
-            "json", "text", "empty" or "unknown".
+            "safetensors", "json", "text", "empty" or "unknown".
         title: the kind for people, with an article.
         size: of the file in bytes.
         flavour: "tensorrt" or "tensorrt-rtx"; None where it is no plan.
@@ -185,8 +185,10 @@ def _no_plan(head: bytes, size: int) -> PlanHeader:
     for words, title in _FIRST_WORDS.items():
         if start.startswith(words):
             return PlanHeader("text", title, size)
+    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8:  # noqa: PLR2004 - "{}"
+        return PlanHeader("safetensors", "a safetensors checkpoint, by its first bytes", size)
     if not _is_text(head[:_TEXT_BYTES]):
-        return PlanHeader("unknown", f"nothing that is known here: it starts with {head[:8]!r}", size)
+        return PlanHeader("unknown", f"nothing that is known here: it starts with the bytes {head[:8].hex(' ')}", size)
     return PlanHeader("json", "a JSON text", size) if start[:1] in {b"{", b"["} else PlanHeader("text", "a text", size)
 
 

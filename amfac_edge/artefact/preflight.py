@@ -55,7 +55,8 @@ def preflight(
 def _file(header: PlanHeader) -> Iterator[Check]:
     wanted = "a plan or an ONNX artefact"
     if header.kind not in {"plan", "onnx"}:
-        yield Check(Outcome.REFUSED, "kind", wanted, header.title, _FOREIGN.get(header.kind, ""))
+        cure = _FOREIGN["pointer"] if "Git LFS" in header.title else _FOREIGN.get(header.kind, "")
+        yield Check(Outcome.REFUSED, "kind", wanted, header.title, cure)
     elif header.fault is not None:
         yield Check(Outcome.REFUSED, "length", "a whole file", header.fault, _COPY)
     elif header.size > LARGEST_PLAN:
@@ -67,8 +68,10 @@ def _file(header: PlanHeader) -> Iterator[Check]:
 
 _FOREIGN = {
     "ultralytics": "# make it from its ONNX: amfac-export MODEL.onnx --target auto",
-    "text": "git lfs pull  # or download the file again: this is what came in its place",
+    "pointer": "git lfs pull",
+    "text": "# give the .onnx or .plan that amfac-export wrote; if this came in its place, download it again",
     "zip": "amfac-export FILE --target auto  # if it is a checkpoint",
+    "safetensors": "amfac-export FILE --target auto",
     "gzip": "tar xzf FILE  # if it is a board kit: its README says what to run on the board",
     "empty": _COPY,
     "unknown": _COPY,

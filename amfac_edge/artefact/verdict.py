@@ -80,9 +80,10 @@ class Verdict:
         first = refused[0]
         lines = "; ".join(f"{check.subject}: expected {check.expected}, found {check.found}" for check in refused)
         kind = MachineError if all(check.on_machine for check in refused) else ModelFileError
-        return kind(
-            f"{path}: it can't be loaded here: {lines}", cure=first.cure or "Export the model for this machine."
-        )
+        # A command stays as it is; what is a comment for a shell is a sentence here.
+        cure = first.cure.removeprefix("# ")
+        cure = f"{cure[:1].upper()}{cure[1:]}." if cure != first.cure else cure
+        return kind(f"{path}: it can't be loaded here: {lines}", cure=cure or "Export the model for this machine.")
 
     def require(self, path: Path) -> None:
         """Go on only if nothing was refused.

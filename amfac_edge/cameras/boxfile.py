@@ -56,7 +56,7 @@ class BoxFile:
     """
 
     def __init__(self, path: Path, *, video: bool) -> None:
-        self._path = path
+        self.path = path
         self._video = video
         self._ids: dict[str, int] = {}
         self._people: dict[_Key, list[_Box]] = {}
@@ -81,6 +81,11 @@ class BoxFile:
     def image_id(self, frame: Frame) -> int | None:
         """See `BoxSource.image_id`."""
         return self._ids.get(frame.name)
+
+    @property
+    def matched(self) -> bool:
+        """Whether any box is of a frame that there was."""
+        return any(key in self._asked for key in self._people)
 
     def unmatched(self) -> dict[str, int]:
         """How many boxes lie under names that no frame had, by name."""
@@ -149,7 +154,7 @@ class BoxFile:
         return x, y, x + width, y + height, score
 
     def _fault(self, where: str, sentence: str) -> FrameError:
-        return FrameError(f"{self._path}: {where} {sentence}", cure="Mend or drop that one, counted from 0.")
+        return FrameError(f"{self.path}: {where} {sentence}", cure="Mend or drop that one, counted from 0.")
 
 
 def _parsed(path: Path) -> object:

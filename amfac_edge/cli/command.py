@@ -82,6 +82,11 @@ class CommandParser(argparse.ArgumentParser):
         """As argparse does, after a look at the options' names: a misspelt one beats "--target is required"."""
         words = list(sys.argv[1:] if args is None else args)
         self._json_asked = "--json" in words
+        if "" in words:
+            place = words.index("")
+            self.error(
+                f"{words[place - 1] if place else 'the first word'} is empty: a variable that is not set, perhaps"
+            )
         known = {name for name in self._option_string_actions if name.startswith("--")}
         for word in self._own(words):
             name = word.partition("=")[0]
@@ -193,7 +198,7 @@ def _print_json(value: dict[str, object]) -> None:
 
 
 def _ended(prog: str, how: str, code: int) -> int:
-    _say(f"\n{prog}: {how}; unfinished files were removed")
+    _say(f"\n{prog}: {how}; nothing unfinished was left")
     return code
 
 

@@ -69,7 +69,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
             fetched = _fetch_one(model, arguments)
         except KeyboardInterrupt as stop:
             _say_kept(model, arguments)
-            # Ended here: the net of all commands would say that unfinished files were removed.
+            # Ended here: the net of all commands would say that nothing unfinished was left.
             return _INTERRUPTED if type(stop) is KeyboardInterrupt else _TERMINATED
         facts = dataclasses.asdict(fetched) | {"path": str(fetched.path), "next": _next(model, fetched)}
         done.append(_facts(model) | facts)

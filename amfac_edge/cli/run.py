@@ -87,6 +87,10 @@ def _run(arguments: argparse.Namespace) -> int:
         estimator = opened.enter_context(_estimator(arguments))
         boxes, follower = people_of(arguments, source, estimator, opened)
         files = _files(arguments, source, estimator)
+        if arguments.boxes is None and arguments.detector is None:
+            _say(
+                f"each whole {_noun(source)} is taken as one person; --detector FILE or --boxes FILE says who is in it"
+            )
         try:
             with contextlib.ExitStack() as until_done:
                 screens = Screens(arguments, source, estimator, _note(estimator), until_done)
@@ -102,8 +106,8 @@ def _run(arguments: argparse.Namespace) -> int:
         _say_engine(estimator, source, tally)
         if arguments.detector:
             _say(detector_remark(tally, _noun(source)))
-    _say_remarks(source, boxes)
     _say_saved(files, finished=True)
+    _say_remarks(source, boxes, whole=arguments.frames is None and arguments.duration is None)
     _say_next(arguments)
     return 0
 
@@ -195,13 +199,18 @@ def _say_engine(estimator: PoseEstimator, source: FrameSource, tally: Tally) -> 
         _say(_UNTRAINED)
 
 
-def _say_remarks(source: FrameSource, boxes: BoxSource) -> None:
+def _say_remarks(source: FrameSource, boxes: BoxSource, *, whole: bool) -> None:
     for name, reason in source.skipped:
         _say(f"skipped {name}: {reason}")
     if source.ignored:
         _say(f"not pictures: {_named(source.ignored)}")
     if isinstance(boxes, BoxFile):
         unmatched = boxes.unmatched()
+        if whole and unmatched and not boxes.matched:
+            raise InputError(
+                f"{boxes.path}: none of its boxes is of a frame of the source: they are of {_named(list(unmatched))}",
+                cure="Give the boxes of these very pictures or this video, or --detector FILE.",
+            )
         if unmatched:
             amount = _count(sum(unmatched.values()), "box", "boxes")
             _say(f"{amount} of frames that are not in the source: {_named(list(unmatched))}")

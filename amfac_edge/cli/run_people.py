@@ -58,8 +58,19 @@ def check_people_options(arguments: argparse.Namespace) -> None:
     """Refuse what means nothing without a detector, before anything is loaded.
 
     Raises:
-        InputError: an option that would do nothing.
+        InputError: an option that would do nothing, or a value that means nothing.
     """
+    bounds = (
+        ("--every", arguments.every, 1, None),
+        ("--detector-score", arguments.detector_score, 0, 1),
+        ("--max-people", arguments.max_people, 1, None),
+    )
+    for name, value, least, most in bounds:
+        if value is not None and not (least <= value and (most is None or value <= most)):
+            wanted = f"{least} or more" if most is None else f"within {least} and {most}"
+            raise InputError(f"{name} {value:g} is not {wanted}", cure=f"Leave {name} out for what is usual.")
+    if arguments.deadline is not None and not arguments.deadline > 0:
+        raise InputError(f"--deadline {arguments.deadline:g} ms is no time", cure="Give 40, say, for 25 frames/s.")
     if arguments.detector is not None:
         return
     for name, value in (("--every", arguments.every), ("--detector-score", arguments.detector_score)):

@@ -112,6 +112,11 @@ class Overlay:
                     f"{self.path}: a video is saved as a video", cure="Give --save a name in .mp4 or .avi."
                 )
             return False
+        if suffix and not folder and not self.path.is_dir() and suffix not in {*PICTURE_SUFFIXES, *_VIDEO_SUFFIXES}:
+            raise OutputError(
+                f"{self.path}: {suffix} is no kind of picture that is written",
+                cure="Give --save a name in .jpg or .png, or a folder.",
+            )
         if self.path.is_dir() or suffix not in {*PICTURE_SUFFIXES, *_VIDEO_SUFFIXES}:
             return True
         if folder:

@@ -41,6 +41,8 @@ _PROVIDERS = {"cpu": [_PROVIDER], "cuda": ["CUDAExecutionProvider", _PROVIDER]}
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 _ERRORS_ONLY = 3
 _MOST_THREADS = 1024
+# 32 times as many threads as cores took ten times as long for a frame; a few too many are somebody's own affair.
+_OVERCOMMITTED = 4
 _CHILD_SECONDS = 60.0
 _CHILD_BYTES = 2 << 30
 _REEXPORT = "Copy the artefact once more, or export the model again with amfac-export."
@@ -70,9 +72,15 @@ class OnnxRuntimeSession:
             raise InputError(
                 f"threads={threads} is not within 1 and {_MOST_THREADS}", cure="Leave it out for this machine's cores."
             )
+        cores = usable_cores()
+        if threads is not None and threads > _OVERCOMMITTED * cores:
+            raise InputError(
+                f"threads={threads} would wait for each other on {cores} {'core' if cores == 1 else 'cores'}",
+                cure="Leave it out for this machine's cores.",
+            )
         self._path, self._ahead = path, Ahead()
         self.manifest = read_manifest(path) if manifest_path(path).exists() else _manifest_inside(path)
-        threads = threads or usable_cores()
+        threads = threads or cores
         self._engine: Any = _opened(path, threads, spinning=spinning, provider=provider)
         inputs, outputs = _tensors(self._engine.get_inputs()), _tensors(self._engine.get_outputs())
         check_contract(path, self.manifest, inputs, outputs, detector=detector)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from amfac_edge.artefact import read_plan_header
+from amfac_edge.artefact.identify import identify
 from amfac_edge.errors import InputError, ModelFileError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ __all__ = ["PROVIDERS", "WAITS", "GpuOptions", "PoseGpuOptions", "open_detector_
 PROVIDERS = ("cpu", "cuda")
 WAITS = ("block", "spin")
 _LARGEST = (1 << 31) - 1
+_CHECKPOINTS = {"pytorch-checkpoint", "torchscript", "safetensors"}
+_KIT = ".kit.tar.gz"
 
 
 class GpuOptions(TypedDict, total=False):
@@ -122,4 +125,21 @@ def _is_plan(path: Path) -> bool:
             "the file is empty" if not size else f"{size:,} bytes are more than an ONNX file can have ({_LARGEST:,})"
         )
         raise ModelFileError(f"{path}: {problem}", cure="Copy the artefact once more, or export the model again.")
+    if header.kind != "onnx" and path.suffix != ".onnx":  # of a damaged .onnx its library says more
+        _refuse_other_kinds(path)
     return False
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Say of what is no artefact what it is."""
+    found = identify(path)
+    if found.kind in {"onnx", "onnx-artefact"}:
+        return
+    cure = "Give the .onnx or .plan that amfac-export wrote."
+    if found.kind in _CHECKPOINTS:
+        cure = f"amfac-export {path} --target auto makes an artefact of it."
+    elif found.kind == "manifest":
+        cure = f"Give the artefact that it describes: {path.with_suffix('')}, say."
+    elif path.name.endswith(_KIT):
+        cure = f"It is a board kit: tar xzf {path} on the board, and run the build.py in it."
+    raise ModelFileError(f"{path}: no artefact: {found.title}", cure=cure)

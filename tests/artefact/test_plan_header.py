@@ -82,7 +82,7 @@ def test_a_plan_cut_short_has_a_fault(made_plans: ModuleType, keep: int) -> None
         (b'{"schema": "amfac-manifest/1"}', "json", "a JSON text"),
         (b"[" * 200_000, "json", "a JSON text"),
         ("Übersicht".encode(), "text", "a text"),
-        (b"\x00\x01\x02\x03\x04", "unknown", r"it starts with b'\x00\x01\x02\x03\x04'"),
+        (b"\x00\x01\x02\x03\x04", "unknown", "it starts with the bytes 00 01 02 03 04"),
         (b"trtf", "text", "a text"),
     ],
 )

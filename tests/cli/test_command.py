@@ -217,7 +217,7 @@ def test_a_signal_ends_the_work_in_one_line_and_leaves_nothing(
         child.send_signal(number)
         _, said = child.communicate(timeout=30)
     assert child.returncode == code
-    assert said.strip().splitlines() == [f"{line}; unfinished files were removed"]
+    assert said.strip().splitlines() == [f"{line}; nothing unfinished was left"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -131,6 +131,25 @@ def test_a_folder_gives_a_folder(
     assert "1 box of crowds or of other things" in err
 
 
+def test_boxes_of_other_pictures_are_a_mistake(
+    engine: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps([{"file_name": "elsewhere.png", "bbox": [0, 0, 9, 9]}]))
+    assert _run("--engine", engine, "--source", picture, "--boxes", boxes) == 2
+    err = capsys.readouterr().err
+    assert f"{boxes}: none of its boxes is of a frame of the source: they are of elsewhere.png" in err
+
+
+def test_a_whole_frame_as_one_person_is_said_where_nobody_chose_it(
+    engine: Path, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("--engine", engine, "--source", picture) == 0
+    assert "each whole picture is taken as one person" in capsys.readouterr().err
+    assert _run("--engine", engine, "--source", picture, "--boxes", "full") == 0
+    assert "taken as one person" not in capsys.readouterr().err
+
+
 def test_a_video_gives_a_video_and_a_line_for_each_frame(
     engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +214,8 @@ def test_joints_below_the_lowest_score_are_not_drawn(
         (["--min-score", "nan"], "--min-score nan is not within"),
         (["--threads", "0"], "threads=0 is not within 1 and 1024"),
         (["--save", "drawn.mp4"], "a picture is saved as a picture"),
+        (["--save", "drawn.gif"], "drawn.gif: .gif is no kind of picture that is written"),
+        (["--save", ""], "--save is empty: a variable that is not set, perhaps"),
         (["--save", "000000000139.png"], "would overwrite what is read from there"),
         (["--results", "markers.cpu.fp32.onnx"], "would overwrite what is read from there"),
         (["--boxes", "none.json"], "the file of boxes does not exist"),

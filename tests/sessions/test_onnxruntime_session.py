@@ -132,6 +132,38 @@ _DAMAGES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "cure"),
+    [
+        ("w.safetensors", b"\x02\0\0\0\0\0\0\0{}", "amfac-export .* --target auto makes an artefact of it"),
+        ("m.fp16.kit.tar.gz", b"\x1f\x8b\x08\0\0\0\0\0", "It is a board kit: tar xzf"),
+        ("photo.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF", "Give the .onnx or .plan"),
+    ],
+)
+def test_what_is_no_artefact_is_told_so(tmp_path: Path, name: str, content: bytes, cure: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=rf"{name}: no artefact: .*\n  {cure}"):
+        open_session(path)
+
+
+def test_a_manifest_is_not_its_artefact(markers: ModuleType, tmp_path: Path) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx")
+    with pytest.raises(ModelFileError, match=r"m\.onnx\.json: no artefact: .*\n  Give the artefact .*m\.onnx, say"):
+        open_session(manifest_path(artefact))
+
+
+def test_far_more_threads_than_cores_are_refused(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artefact = markers.write_artefact(tmp_path / "m.onnx")
+    monkeypatch.setattr(onnxruntime_session, "usable_cores", lambda: 1)
+    with pytest.raises(InputError, match="threads=5 would wait for each other on 1 core\n"):
+        open_session(artefact, threads=5)
+    with open_session(artefact, threads=4) as session:
+        assert session.settings.threads == 4
+
+
 @pytest.mark.parametrize("damage", _DAMAGES.values(), ids=_DAMAGES.keys())
 def test_a_damaged_file_is_one_clear_error(
     markers: ModuleType, tmp_path: Path, damage: Callable[[bytes], bytes]
