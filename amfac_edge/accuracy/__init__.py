@@ -9,6 +9,7 @@ from amfac_edge.accuracy.cases import case_sheet
 from amfac_edge.accuracy.coco_evaluator import matched_people
 from amfac_edge.accuracy.grids import pose_grid
 from amfac_edge.accuracy.papers import BOX_SOURCE, PaperRow, paper_rows
+from amfac_edge.accuracy.pck import require_threshold
 from amfac_edge.accuracy.predicting import LogitsPredictor, Predicted, Predictor, predict_people, predictor_from_onnx
 from amfac_edge.accuracy.predictions import (
     Boxes,
@@ -20,7 +21,7 @@ from amfac_edge.accuracy.predictions import (
 )
 from amfac_edge.accuracy.reliability import Reliability, judge, reliability, reliability_picture
 from amfac_edge.accuracy.robustness import CurvePoint, curve_picture, robustness_curve, write_curve
-from amfac_edge.accuracy.scoring import PROTOCOLS, Protocol, Score, protocol_of, score_people
+from amfac_edge.accuracy.scoring import PROTOCOLS, Protocol, Score, protocol_of, require_scorable, score_people
 from amfac_edge.accuracy.similarity import without_doubles
 
 __all__ = [
@@ -58,6 +59,8 @@ __all__ = [
     "protocol_of",
     "reliability",
     "reliability_picture",
+    "require_scorable",
+    "require_threshold",
     "robustness_curve",
     "save_predictions",
     "score_people",

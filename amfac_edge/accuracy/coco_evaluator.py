@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfac_edge.accuracy.similarity import CROWDPOSE_AREA, oks_scales
+from amfac_edge.accuracy.similarity import CROWDPOSE_AREA, require_sigmas
 from amfac_edge.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from amfac_edge.accuracy.predictions import Predictions
     from amfac_edge.datasets import PeopleSet
+    from amfac_edge.keypoints import Skeleton
 
-__all__ = ["COCO_METRICS", "Matches", "coco_metrics", "matched_people"]
+__all__ = ["COCO_METRICS", "Matches", "coco_metrics", "matched_people", "require_evaluator"]
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 """What `coco_metrics` gives; CrowdPose has neither m nor l."""
@@ -57,6 +58,17 @@ class Matches:
     misses: NDArray[np.bool_]
     people: NDArray[np.int64]
     areas: tuple[str, ...]
+
+
+def require_evaluator(skeleton: Skeleton) -> None:
+    """Refuse, before any work, what `coco_metrics` would refuse after it.
+
+    Raises:
+        InputError: a skeleton without OKS sigmas.
+        MissingExtraError: pycocotools is not installed.
+    """
+    _pycocotools()
+    require_sigmas(skeleton)
 
 
 def coco_metrics(people: PeopleSet, predictions: Predictions, *, crowdpose: bool = False) -> dict[str, float]:
@@ -126,7 +138,7 @@ def _evaluated(people: PeopleSet, predictions: Predictions, *, crowdpose: bool) 
     coco, evaluator = _pycocotools()
     extents = people.boxes[:, 2:] - people.boxes[:, :2]
     areas = extents.prod(axis=1) * CROWDPOSE_AREA if crowdpose else people.areas
-    oks_scales(areas, people.skeleton)  # refuses a skeleton without sigmas
+    require_sigmas(people.skeleton)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = _indexed(coco, people, _annotations(people, areas))
         results = _results(predictions)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from amfac_edge.accuracy.predictions import Predictions
     from amfac_edge.datasets import PeopleSet
 
-__all__ = ["BODY_JOINTS", "Pck", "judged_joints", "pck"]
+__all__ = ["BODY_JOINTS", "Pck", "judged_joints", "pck", "require_threshold"]
 
 BODY_JOINTS = tuple(
     f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
@@ -58,7 +58,7 @@ def pck(
         seed: of it.
 
     Raises:
-        InputError: a threshold that is not above 0.
+        InputError: as `require_threshold`.
     """
     right, labelled, _ = judged_joints(people, predictions, threshold)
     names = people.skeleton.joints
@@ -78,6 +78,19 @@ def pck(
     )
 
 
+def require_threshold(threshold: float) -> None:
+    """Refuse what is no part of the box.
+
+    Raises:
+        InputError: a threshold that is not above 0 and at most 1.
+    """
+    if not 0 < threshold <= 1:
+        raise InputError(
+            f"PCK at {threshold:g}: no such threshold",
+            cure="Give a part of the box's longer side above 0 and up to 1 (--pck 0.1).",
+        )
+
+
 def judged_joints(
     people: PeopleSet, predictions: Predictions, threshold: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.intp]]:
@@ -92,10 +105,9 @@ def judged_joints(
         (N, K) right, (N, K) labelled, and (N,) the prediction that found each person, -1 for none.
 
     Raises:
-        InputError: a threshold that is not above 0.
+        InputError: as `require_threshold`.
     """
-    if not 0 < threshold < np.inf:
-        raise InputError(f"PCK at {threshold:g}: no such threshold", cure="Give a part of the box, such as 0.1.")
+    require_threshold(threshold)
     reach = threshold * (people.boxes[:, 2:] - people.boxes[:, :2]).max(axis=1)
     scales = np.repeat(reach[:, None], len(people.skeleton.joints), axis=1)
     finder, _ = found_people(people, predictions, scales)

@@ -148,7 +148,7 @@ def judge(people: PeopleSet, predictions: Predictions, threshold: float = 0.1) -
         threshold: of the box's longer side.
 
     Raises:
-        InputError: a threshold that is not above 0, or scores that are no probabilities.
+        InputError: a threshold that is not above 0 and at most 1, or scores that are no probabilities.
     """
     right, labelled, finder = judged_joints(people, predictions, threshold)
     person, joint = np.nonzero(labelled & (finder >= 0)[:, None])

@@ -69,6 +69,7 @@ def robustness_curve(
     boxes: Boxes,
     protocol: Protocol,
     *,
+    pck_threshold: float = 0.1,
     on_fault: OnFault = "refuse",
     progress: Callable[[int], None] | None = None,
 ) -> tuple[CurvePoint, ...]:
@@ -77,7 +78,8 @@ def robustness_curve(
     def scored(disturb: Disturb | None) -> tuple[str, float]:
         found = predict_people(predictor, people, boxes, disturb=disturb, on_fault=on_fault, progress=progress)
         seen = people.of_images(people.images.keys() - found.unread.keys()) if found.unread else people
-        metric, value = next(iter(score_people(seen, found.predictions, protocol).metrics.items()))
+        score = score_people(seen, found.predictions, protocol, pck_threshold=pck_threshold)
+        metric, value = next(iter(score.metrics.items()))
         return metric, -1.0 if value is None else value
 
     clean = scored(None)

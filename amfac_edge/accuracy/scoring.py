@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from amfac_edge.accuracy.bootstrap import bootstrap_intervals
-from amfac_edge.accuracy.coco_evaluator import coco_metrics, matched_people
+from amfac_edge.accuracy.coco_evaluator import coco_metrics, matched_people, require_evaluator
 from amfac_edge.accuracy.pck import pck
 from amfac_edge.errors import InputError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from amfac_edge.accuracy.predictions import Predictions
     from amfac_edge.datasets import PeopleSet
 
-__all__ = ["CROWD_CLASSES", "PROTOCOLS", "Protocol", "Score", "protocol_of", "score_people"]
+__all__ = ["CROWD_CLASSES", "PROTOCOLS", "Protocol", "Score", "protocol_of", "require_scorable", "score_people"]
 
 Protocol = Literal["coco", "crowdpose", "pck"]
 
@@ -77,6 +77,30 @@ def protocol_of(people: PeopleSet) -> Protocol:
     return "coco" if people.skeleton.sigmas else "pck"
 
 
+def require_scorable(people: PeopleSet, protocol: Protocol | None = None) -> Protocol:
+    """Refuse, before any work, what `score_people` would refuse after it, whatever is predicted.
+
+    Args:
+        people: the ground truth.
+        protocol: None for the one of the skeleton.
+
+    Returns:
+        The protocol.
+
+    Raises:
+        InputError: nobody to be found, an unknown protocol, or a skeleton that the protocol can't score.
+        MissingExtraError: pycocotools is not installed, for coco and crowdpose.
+    """
+    chosen = protocol_of(people) if protocol is None else protocol
+    if chosen not in PROTOCOLS:
+        raise InputError(f'unknown protocol "{chosen}"', cure=f"Use one of {', '.join(PROTOCOLS)}.")
+    if not people.labelled.any():
+        raise InputError(f"{people.name}: nobody in it has a labelled joint", cure="Score on annotated people.")
+    if chosen != "pck":
+        require_evaluator(people.skeleton)
+    return chosen
+
+
 def score_people(
     people: PeopleSet,
     predictions: Predictions,
@@ -99,14 +123,9 @@ def score_people(
         pck_threshold: t of PCK, of the longer side of the box.
 
     Raises:
-        InputError: nobody to be found, an unknown protocol, or a skeleton that the protocol can't score.
-        MissingExtraError: pycocotools is not installed, for coco and crowdpose.
+        InputError, MissingExtraError: as `require_scorable`; or a threshold that is no part of the box.
     """
-    chosen = protocol_of(people) if protocol is None else protocol
-    if chosen not in PROTOCOLS:
-        raise InputError(f'unknown protocol "{chosen}"', cure=f"Use one of {', '.join(PROTOCOLS)}.")
-    if not people.labelled.any():
-        raise InputError(f"{people.name}: nobody in it has a labelled joint", cure="Score on annotated people.")
+    chosen = require_scorable(people, protocol)
     intervals: dict[str, Interval] = {}
     if chosen == "pck":
         result = pck(people, predictions, threshold=pck_threshold, resamples=resamples, seed=seed)

@@ -19,12 +19,33 @@ if TYPE_CHECKING:
     from amfac_edge.datasets import PeopleSet
     from amfac_edge.keypoints import Skeleton
 
-__all__ = ["CROWDPOSE_AREA", "by_image", "found_people", "oks_scales", "similarities", "without_doubles"]
+__all__ = [
+    "CROWDPOSE_AREA",
+    "by_image",
+    "found_people",
+    "oks_scales",
+    "require_sigmas",
+    "similarities",
+    "without_doubles",
+]
 
 CROWDPOSE_AREA = 0.53
 """CrowdPose's evaluator takes this part of a box as the person's area, since its files have none."""
 
 _DOUBLES = 0.9
+
+
+def require_sigmas(skeleton: Skeleton) -> None:
+    """Refuse a skeleton whose sigmas nobody has measured.
+
+    Raises:
+        InputError: it is one.
+    """
+    if len(skeleton.sigmas) != len(skeleton.joints):
+        raise InputError(
+            f"there are no OKS sigmas for {skeleton.name}",
+            cure="Score it by PCK (--protocol pck), or give `sigmas` beside `keypoints` in the file's category.",
+        )
 
 
 def oks_scales(areas: NDArray[np.float64], skeleton: Skeleton) -> NDArray[np.float64]:
@@ -40,11 +61,7 @@ def oks_scales(areas: NDArray[np.float64], skeleton: Skeleton) -> NDArray[np.flo
     Raises:
         InputError: nobody has measured the sigmas of this skeleton.
     """
-    if len(skeleton.sigmas) != len(skeleton.joints):
-        raise InputError(
-            f"there are no OKS sigmas for {skeleton.name}",
-            cure="Score it by PCK (--protocol pck), or give `sigmas` beside `keypoints` in the file's category.",
-        )
+    require_sigmas(skeleton)
     scales: NDArray[np.float64] = 2 * np.sqrt(areas)[:, None] * np.array(skeleton.sigmas)
     return scales
 

@@ -21,7 +21,8 @@ from amfac_edge.accuracy import (
     paper_rows,
     predict_people,
     predictor_from_onnx,
-    protocol_of,
+    require_scorable,
+    require_threshold,
     robustness_curve,
     save_predictions,
     score_people,
@@ -33,6 +34,7 @@ from amfac_edge.cli.evaluate_calibration import (
     calibrate,
     check_calibration,
     draw_reliability,
+    pck_threshold,
 )
 from amfac_edge.cli.evaluate_pictures import (
     add_picture_options,
@@ -106,7 +108,7 @@ def _parser() -> CommandParser:
     )  # fmt: skip
     add("--flip", action="store_true", help="average with the mirrored crop (needs logits: a checkpoint or raw twin)")
     add("--protocol", choices=PROTOCOLS, help="default: that of the data's skeleton")
-    add("--pck", type=float, default=0.1, metavar="T", help="PCK's threshold, of the box's longer side (0.1)")
+    add("--pck", type=float, metavar="T", help="PCK's threshold, of the box's longer side (0.1)")
     add("--recipe", metavar="NAME|TOML", help="of a checkpoint, where the file's own is not wanted")
     add("--key-map", type=Path, metavar="TOML", help="renames a checkpoint's keys")
     add("--skeleton", choices=skeleton_names(), help="of data whose file names no joints (with --predictions)")
@@ -132,7 +134,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         check_pictures(arguments, people)
         if arguments.calibrate_score:
             return calibrate(arguments, predictor, people)
-        protocol: Protocol = arguments.protocol or protocol_of(people)
+        protocol = require_scorable(people, arguments.protocol)
+        _check_protocol(arguments, protocol)
         draw_attention(arguments, people)
         results = list(_results(arguments, predictor, people, protocol))
         if arguments.robustness and predictor is not None:
@@ -174,8 +177,22 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if arguments.robustness and arguments.robustness.suffix.lower() != ".csv":
         raise InputError(f"{arguments.robustness}: not a .csv", cure="Name it FILE.csv; the picture is FILE.png.")
+    require_threshold(pck_threshold(arguments))
+    if arguments.protocol:
+        _check_protocol(arguments, arguments.protocol)
     check_calibration(arguments)
     check_outputs(arguments)
+
+
+def _check_protocol(arguments: argparse.Namespace, protocol: Protocol) -> None:
+    """Refuse what means nothing by this protocol."""
+    if protocol == "pck" and arguments.against:
+        raise InputError("--against compares OKS AP, not PCK", cure="Use --protocol coco or crowdpose.")
+    if protocol != "pck" and arguments.pck is not None and not (arguments.reliability or arguments.calibrate_score):
+        raise InputError(
+            f"--pck {arguments.pck:g} with the protocol {protocol}: OKS has no such threshold",
+            cure="Add --protocol pck, or leave --pck out.",
+        )
 
 
 @contextlib.contextmanager
@@ -236,7 +253,7 @@ def _score(arguments: argparse.Namespace, people: PeopleSet, predictions: Predic
         protocol,
         resamples=arguments.bootstrap,
         seed=arguments.seed,
-        pck_threshold=arguments.pck,
+        pck_threshold=pck_threshold(arguments),
     )
 
 
@@ -245,7 +262,15 @@ def _robustness(arguments: argparse.Namespace, predictor: Predictor, people: Peo
     boxes: Boxes = ground_truth_boxes(people) if name == _GT else load_boxes(Path(name), people)
     on_fault: OnFault = "skip" if arguments.skip_faults else "refuse"
     with ProgressBar("robustness", 11 * len(boxes.boxes)) as bar:
-        points = robustness_curve(predictor, people, boxes, protocol, on_fault=on_fault, progress=bar.advance)
+        points = robustness_curve(
+            predictor,
+            people,
+            boxes,
+            protocol,
+            pck_threshold=pck_threshold(arguments),
+            on_fault=on_fault,
+            progress=bar.advance,
+        )
     write_curve(arguments.robustness, points)
     write_picture(arguments.robustness.with_suffix(".png"), curve_picture(points))
     _say(f"saved {arguments.robustness} and {arguments.robustness.with_suffix('.png').name}")
@@ -260,8 +285,6 @@ def _save(arguments: argparse.Namespace, result: _Result) -> None:
 def _difference(arguments: argparse.Namespace, result: _Result, protocol: Protocol) -> dict[str, Interval]:
     if not arguments.against:
         return {}
-    if protocol == "pck":
-        raise InputError("--against compares OKS AP, not PCK", cure="Use --protocol coco or crowdpose.")
     other = load_predictions(arguments.against, result.people)
     crowdpose = protocol == "crowdpose"
     ours, theirs = (matched_people(result.people, each, crowdpose=crowdpose) for each in (result.predictions, other))

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from amfac_edge.cli.command import CommandParser
     from amfac_edge.datasets import PeopleSet
 
-__all__ = ["add_calibration_options", "calibrate", "check_calibration", "draw_reliability"]
+__all__ = ["add_calibration_options", "calibrate", "check_calibration", "draw_reliability", "pck_threshold"]
 
+_PCK = 0.1
 _CHECKPOINTS = (".pth", ".pt", ".safetensors")
 
 
@@ -44,6 +45,11 @@ def add_calibration_options(parser: CommandParser) -> None:
         "--calibrate-score", type=Path, metavar="OUT", help="fit the score of a checkpoint on half of the pictures, "
         "report on the other half, and write the checkpoint with it; nothing else is scored"
     )  # fmt: skip
+
+
+def pck_threshold(arguments: argparse.Namespace) -> float:
+    """What `--pck` says, or its default."""
+    return _PCK if arguments.pck is None else arguments.pck
 
 
 def check_calibration(arguments: argparse.Namespace) -> None:
@@ -92,7 +98,7 @@ def calibrate(arguments: argparse.Namespace, predictor: Predictor | None, people
         fitted = fit_score(
             predictor,
             people,
-            threshold=arguments.pck,
+            threshold=pck_threshold(arguments),
             seed=arguments.seed,
             on_fault="skip" if arguments.skip_faults else "refuse",
             progress=bar.advance,
@@ -127,7 +133,7 @@ def draw_reliability(arguments: argparse.Namespace, people: PeopleSet, predictio
     """
     if not arguments.reliability:
         return {}
-    joints = judge(people, predictions, arguments.pck)
+    joints = judge(people, predictions, pck_threshold(arguments))
     found = reliability(joints)
     _draw(arguments, {"score": found}, f"{people.name}: {found.joints:,} joints")
     if not arguments.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -18,7 +19,7 @@ from amfac_edge.sessions import usable_cores
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from amfac_edge.datasets import OnFault, PeopleSet
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_GENERATED = re.compile(r"generated:(\d{1,7})(?::(\d{1,9}))?")
+_GENERATED_PREFIX = "generated:"
+_GENERATED = re.compile(_GENERATED_PREFIX + r"(\d{1,7})(?::(\d{1,9}))?")
 _EXAMPLES = """examples:
   amfac-train amfacpose-r18-256x256 --data person_keypoints_train2017.json --images train2017 \\
       --val person_keypoints_val2017.json --val-images val2017 --out runs/r18
@@ -89,7 +91,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from amfac_edge.training import STATE, TrainingPlan, joined_processes, train  # noqa: PLC0415 - torch takes seconds to load
 
     recipe, rule = _told(arguments)
-    with joined_processes(arguments.device) as processes:
+    with _no_empty_folder(arguments.out), joined_processes(arguments.device) as processes:
         held_out = _people(arguments, recipe, arguments.val, arguments.val_images) if arguments.val else None
         on_gpu = processes.device.type == "cuda"
         plan = TrainingPlan(
@@ -120,6 +122,19 @@ def _train(arguments: argparse.Namespace) -> int:
             last = result.history[-1]
             print(json.dumps({"out": str(arguments.out), "files": files, "best": result.best, "last": last}))
     return 0
+
+
+@contextlib.contextmanager
+def _no_empty_folder(out: Path) -> Iterator[None]:
+    """Where the block fails, `out` and its parents go again, as far as they were made in it and are empty."""
+    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in absent:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _told(arguments: argparse.Namespace) -> tuple[Recipe, OptimizationRule]:
@@ -163,6 +178,12 @@ def _people(arguments: argparse.Namespace, recipe: Recipe, data: str, images: Pa
         size = max(160, recipe.crop.height, recipe.crop.width)
         count, seed = generated.groups(default="0")
         return generated_people(int(count), int(seed), skeleton=recipe.skeleton, height=size, width=size)
+    if data.startswith(_GENERATED_PREFIX):
+        raise InputError(
+            f"{data}: no such generated people",
+            cure="Give generated:COUNT or generated:COUNT:SEED, "
+            "with a count from 1 to 9999999 and a seed from 0 to 999999999.",
+        )
     return load_people(
         Path(data),
         images=images,

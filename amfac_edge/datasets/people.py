@@ -99,11 +99,19 @@ class PeopleSet:
         record = self.images.get(image_id)
         if record is None:
             raise FrameError(f"{self.name}: has no picture with the id {image_id}", cure="Use the ids of `images`.")
+        self.require_pictures()
+        return self.stores[record.store].read(record.file_name, record.height, record.width)
+
+    def require_pictures(self) -> None:
+        """Refuse, before any work, a set that was loaded without pictures.
+
+        Raises:
+            InputError: it was.
+        """
         if not self.stores:
             raise InputError(
                 f"{self.name}: was loaded without its pictures", cure="Give --images FOLDER or --images FILE.tar."
             )
-        return self.stores[record.store].read(record.file_name, record.height, record.width)
 
     def chosen(self, people: NDArray[np.bool_] | NDArray[np.integer]) -> PeopleSet:
         """The same set with these people only; its pictures all stay.
@@ -130,7 +138,7 @@ def join_people(sets: Sequence[PeopleSet]) -> PeopleSet:
     """Several sets of one skeleton as one, for training; pictures and annotations are numbered anew, from 1.
 
     Raises:
-        InputError: no sets, or sets of different skeletons.
+        InputError: no sets, sets of different skeletons, or one without pictures among others with theirs.
     """
     names = [people.skeleton.joints for people in sets]
     if not sets or any(joints != names[0] for joints in names):
@@ -139,6 +147,9 @@ def join_people(sets: Sequence[PeopleSet]) -> PeopleSet:
             "can't be joined",
             cure="Load them all with the recipe's skeleton: load_people(..., skeleton=..., map_joints=True).",
         )
+    if any(people.stores for people in sets):
+        for people in sets:
+            people.require_pictures()
     stores: list[PictureStore] = []
     images: dict[int, ImageRecord] = {}
     image_ids = []

@@ -172,11 +172,8 @@ def _read_optimization(table: Table, plain: OptimizationRule) -> OptimizationRul
     steps = table.numbers("steps", default=plain.steps)
     if any(not 0 < step < 1 for step in steps):
         table.fault("steps", f"{list(steps)} has a number that is no part of the training between 0 and 1")
-    lr = table.number("lr", default=plain.lr, minimum=0, maximum=10)
-    if lr == 0:
-        table.fault("lr", "0 would teach nothing")
     return OptimizationRule(
-        lr=lr,
+        lr=table.number("lr", default=plain.lr, minimum=1e-12, maximum=10),
         weight_decay=table.number("weight_decay", default=plain.weight_decay, minimum=0, maximum=1),
         schedule=table.text("schedule", default=plain.schedule, choices=_SCHEDULES),
         warmup_epochs=table.number("warmup_epochs", default=plain.warmup_epochs, minimum=0, maximum=10_000),

@@ -113,7 +113,7 @@ def diagnose(machine: Machine, packages: Packages, python: Interpreter, root: Pa
 
 
 def _useful_extras(machine: Machine) -> list[str]:
-    names = ["base", "cpu", "export"]
+    names = ["base", "cpu", "export", "eval"]
     if machine.cards.cards:
         names += ["rtx", "cuda"]
     # The versions in this extra are those that JetPack 6 works with.
@@ -142,7 +142,7 @@ def _install(extra: str, lacking: list[State], here: _Here) -> str:
     away = f"pip uninstall -y {' '.join(wrong)} && " if wrong else ""
     # An extra asks for its own choice of OpenCV and ONNX Runtime, which would land on top of another one.
     others = here.packages.installed((*OPENCV[1:], "onnxruntime-gpu"))
-    return away + (_pip(lacking) if extra == "base" or others else f'pip install "amfac-edge[{extra}]"')
+    return away + (_pip(lacking) if extra == "base" or others else _pip_extras(extra))
 
 
 def _install_on_board(lacking: list[State], here: _Here) -> str:
@@ -166,10 +166,17 @@ def _pip(states: list[State]) -> str:
     return "pip install " + " ".join(f'"{one.requirement.distribution}{one.requirement.limits}"' for one in states)
 
 
+def _pip_extras(*names: str) -> str:
+    return f'pip install "amfac-edge[{",".join(names)}]"'
+
+
 def _abilities(extras: dict[str, Finding], here: _Here) -> Iterator[Finding]:
-    run, export = [extras["base"], extras["cpu"]], [extras["base"], extras["cpu"], extras["export"]]
+    run = [extras["base"], extras["cpu"]]
+    export, score = [*run, extras["export"]], extras["eval"]
     yield _ability("amfac-run, amfac-bench", "run an artefact on the CPU", run)
     yield _ability("amfac-export", "make an artefact of a checkpoint", export)
+    yield _ability("amfac-eval", "score an artefact or predictions by OKS", [*run, score])
+    yield _ability("amfac-train", "train a network and score it by OKS", [*export, score])
     yield _tensorrt(extras, here)
 
 
@@ -178,10 +185,12 @@ def _ability(commands: str, what: str, needed: list[Finding]) -> Finding:
     if not lacking:
         return Finding(Mark.OK, commands, what)
     names = ", ".join(finding.subject for finding in lacking)
-    cures = [finding.cure for finding in lacking]
-    # A larger extra brings what the smaller ones have.
-    cure = cures[-1] if cures[-1].startswith('pip install "amfac-edge[') else " && ".join(cures)
-    return Finding(Mark.MISSING, commands, f"{what}: lacks {names}", cure)
+    whole = [each.subject for each in lacking if each.cure == _pip_extras(each.subject)]
+    cures = [each.cure for each in lacking if each.subject not in whole]
+    if whole:
+        # The larger extras bring what cpu has.
+        cures.append(_pip_extras(*([name for name in whole if name != "cpu"] or whole)))
+    return Finding(Mark.MISSING, commands, f"{what}: lacks {names}", " && ".join(cures))
 
 
 def _tensorrt(extras: dict[str, Finding], here: _Here) -> Finding:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from amfac_edge.accuracy import protocol_of
+from amfac_edge.accuracy import protocol_of, require_scorable
 from amfac_edge.declared.training_fields import optimization_as_json
 from amfac_edge.errors import InputError
 from amfac_edge.files import writable_folder
@@ -78,6 +78,10 @@ class TrainingPlan:
             return "loss"
         return "PCK" if (self.protocol or protocol_of(self.held_out)) == "pck" else "AP"
 
+    def scored_after(self, epoch: int) -> PeopleSet | None:
+        """Those by whom the network is scored after this epoch (from 1); None where it is not."""
+        return self.held_out if epoch == self.recipe.training.epochs or epoch % self.score_every == 0 else None
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -127,13 +131,16 @@ def train(plan: TrainingPlan, processes: Processes, watcher: Watcher, *, resume:
         resume: go on from the state in `plan.out`.
 
     Raises:
-        InputError: nobody to learn from, another skeleton, a batch that can't be shared among the processes, a folder
-            with another training, or a loss that is not finite: the last saved state is kept.
+        InputError: nobody to learn from or to score by, another skeleton, no pictures, a batch that can't be shared
+            among the processes, a folder with another training, or a loss that is not finite: the last saved state is
+            kept.
+        MissingExtraError: pycocotools is not installed, and the score is by OKS.
         FrameError: a picture can't be read, and `on_fault` is "refuse".
         OutputError: the disk is full; the files of the last save are kept.
     """
     training = plan.recipe.training
     loader = _loader(plan, processes)
+    _check_people(plan)
     _check_folder(plan.out, resume=resume)
     network, said = first_weights(plan.recipe, plan.seed, None if resume else plan.init)
     learner = Learner(plan.recipe, plan.rule, processes, precision=plan.precision, network=network)
@@ -163,10 +170,12 @@ def train(plan: TrainingPlan, processes: Processes, watcher: Watcher, *, resume:
             "crops_per_second": round((batches - first) * training.batch_size / seconds, 1),
             **_left_out(loader, processes),
         }
+        held_out = plan.scored_after(epoch + 1)
+        if held_out is not None and processes.is_first:
+            keeper.save(progress)  # whatever ends the scoring, the epoch is not lost
         with learner.released() as network:
-            last = epoch + 1 == epochs
-            if plan.held_out is not None and (last or (epoch + 1) % plan.score_every == 0):
-                record |= _scores(plan, plan.held_out, network, processes)
+            if held_out is not None:
+                record |= _scores(plan, held_out, network, processes)
             progress.history.append(record)
             progress.epoch, progress.batch, progress.loss_sum = epoch + 1, 0, 0.0
             if processes.is_first:
@@ -192,6 +201,13 @@ def _loader(plan: TrainingPlan, processes: Processes) -> BatchLoader:
         world_size=processes.count,
         pin_memory=processes.device.type == "cuda",
     )
+
+
+def _check_people(plan: TrainingPlan) -> None:
+    plan.people.require_pictures()
+    if plan.held_out is not None:
+        plan.held_out.require_pictures()
+        require_scorable(plan.held_out, plan.protocol)
 
 
 def _check_folder(out: Path, *, resume: bool) -> None:
@@ -247,7 +263,7 @@ class _Keeper:
     def save_if_due(self, progress: Progress) -> None:
         """Save the state, some minutes after the last time."""
         if time.monotonic() - self._saved_at >= self._plan.save_every_s:
-            self._save(progress)
+            self.save(progress)
 
     def keep_epoch(self, progress: Progress, network: nn.Module) -> None:
         """Keep the last weights, the best, the journal, and at the end the state: it says that the rest is there."""
@@ -260,9 +276,10 @@ class _Keeper:
             progress.best = score
             save_checkpoint(plan.out / BEST, network, plan.recipe, trained=True, extra=facts)
         write_journal(plan.out, self._settings | {"metric": plan.metric}, progress.history)
-        self._save(progress)
+        self.save(progress)
 
-    def _save(self, progress: Progress) -> None:
+    def save(self, progress: Progress) -> None:
+        """Save the state."""
         learner = self._learner
         progress.scale = learner.scaler.state_dict()
         save_state(

@@ -18,6 +18,7 @@ from amfac_edge.accuracy import (
     ground_truth_boxes,
     load_predictions,
     protocol_of,
+    require_scorable,
     save_predictions,
     score_people,
     without_doubles,
@@ -117,8 +118,9 @@ def test_pck_counts_joints_within_a_part_of_the_longer_side(made_people: Make, p
     assert (result.joints["left_shoulder"], result.joints["right_shoulder"]) == (0.5, 1.0)
     alone = pck(people, predictions.chosen(np.array([1])), threshold=0.1)
     assert alone.value == pytest.approx(16 / 33)
-    with pytest.raises(InputError, match="PCK at 0"):
-        pck(people, predictions, threshold=0)
+    for threshold in (0, -1, 1.5, float("nan")):
+        with pytest.raises(InputError, match=f"PCK at {threshold:g}"):
+            pck(people, predictions, threshold=threshold)
 
 
 def test_the_protocol_follows_the_skeleton(made_people: Make) -> None:
@@ -141,6 +143,9 @@ def test_what_cant_be_scored_is_refused(made_people: Make, perfect: Predict, mon
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     with pytest.raises(MissingExtraError, match="needs the package pycocotools"):
         score_people(people, perfect(people))
+    with pytest.raises(MissingExtraError, match="needs the package pycocotools"):
+        require_scorable(people)
+    assert require_scorable(people, "pck") == "pck"
 
 
 def test_doubles_are_dropped_and_others_stay(made_people: Make, perfect: Predict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -188,6 +189,17 @@ def test_the_robustness_curve(markers_set: Path, engine: Path, tmp_path: Path) -
     assert cv2.imread(str(tmp_path / "curve.png")) is not None
 
 
+def test_the_robustness_curve_goes_by_the_threshold(markers_set: Path, engine: Path, tmp_path: Path) -> None:
+    data = json.loads(markers_set.read_text())
+    data["annotations"][0]["keypoints"][0] += 3  # of a box of 51 pixels
+    markers_set.write_text(json.dumps(data))
+    words = [engine, "--data", markers_set, "--images", markers_set.parent / "pictures", "--protocol", "pck"]
+    for threshold, right in ((0.1, 85), (0.01, 84)):
+        assert _run(*words, "--pck", threshold, "--robustness", tmp_path / "curve.csv") == 0
+        first = (tmp_path / "curve.csv").read_text().splitlines()[1]
+        assert first == f"low light,1,PCK,{right / 85:.6f}"
+
+
 def test_faults_are_named_and_left_out(markers_set: Path, engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (markers_set.parent / "pictures" / "2.png").write_bytes(b"damaged")
     data = json.loads(markers_set.read_text())
@@ -212,6 +224,13 @@ def test_faults_are_named_and_left_out(markers_set: Path, engine: Path, capsys: 
         (["--predictions", "p.json", "--against", "q.json"], "no such resampling"),
         (["--predictions", "p.json", "--bootstrap", "-1"], "no such resampling"),
         (["m.onnx", "--robustness", "curve.txt"], "not a .csv"),
+        (
+            ["m.onnx", "--pck", "-1"],
+            "PCK at -1: no such threshold\n  Give a part of the box's longer side above 0 and up",
+        ),
+        (["m.onnx", "--protocol", "pck", "--pck", "7"], "up to 1 (--pck 0.1)"),
+        (["m.onnx", "--protocol", "coco", "--pck", "0.2"], "--pck 0.2 with the protocol coco"),
+        (["m.onnx", "--protocol", "pck", "--bootstrap", "9", "--against", "q.json"], "--against compares OKS AP"),
         (["m.onnx"], "m.onnx: can't be read"),
         (["m.pth"], "m.pth"),
     ],
@@ -223,6 +242,21 @@ def test_what_doesnt_go_together_is_refused(
     out, err = capsys.readouterr()
     assert message in err
     assert json.loads(out)["exit_code"] == 2
+
+
+def test_what_cant_be_scored_is_refused_before_the_network_runs(
+    markers_set: Path, engine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ran(*_: object, **__: object) -> None:
+        pytest.fail("the network ran")
+
+    monkeypatch.setattr("amfac_edge.cli.evaluate.predict_people", ran)
+    words = [engine, "--data", markers_set, "--images", markers_set.parent / "pictures"]
+    assert _run(*words, "--pck", 0.2) == 2
+    assert "--pck 0.2 with the protocol coco" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    assert _run(*words) == 3
+    assert 'pip install "amfac-edge[eval]"' in capsys.readouterr().err
 
 
 def test_real_predictions(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from amfac_edge.cli.train import main
+from amfac_edge.keypoints import skeleton
 from amfac_edge.networks import load_checkpoint
 
 if TYPE_CHECKING:
@@ -68,16 +70,63 @@ def test_the_command_line_is_the_recipe_that_is_kept(tiny_recipe: Path, tmp_path
         (["--resume"], "no training to go on with"),
         (["--data", "generated:0"], "no 0 generated people"),
         (["--data", "nowhere.json"], "nowhere.json"),
+        (["--data", "generated:-4"], "generated:-4: no such generated people"),
+        (["--data", "generated:abc"], "Give generated:COUNT or generated:COUNT:SEED"),
+        (["--val", "generated:4:x"], "generated:4:x: no such generated people"),
         (["--batch-size", "400"], "12 people don't fill a batch of 400"),
+        (["--data", "JSON"], "people: was loaded without its pictures"),
+        (["--val", "JSON"], "people: was loaded without its pictures"),
     ],
 )
 def test_mistakes_are_named_and_leave_nothing(
     more: list[str], problem: str, tiny_recipe: Path, tmp_path: Path, capsys: CaptureFixture[str]
 ) -> None:
+    data = _data(tmp_path)
+    out = tmp_path / "new" / "run"
+    assert main(told(tiny_recipe, out, *(str(data) if word == "JSON" else word for word in more))) == 2
+    said = capsys.readouterr().err
+    assert problem in said
+    assert "epoch 1" not in said
+    assert list(tmp_path.iterdir()) == [data]
+
+
+def _data(folder: Path) -> Path:
+    """The annotations of one person, whose picture is nowhere."""
+    joints = skeleton("coco-17").joints
+    entry = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [8, 8, 40, 40],
+        "area": 900,
+        "keypoints": [20, 20, 2] * 17,
+    }
+    path = folder / "people.json"
+    images = [{"id": 1, "file_name": "1.png", "width": 64, "height": 64}]
+    categories = [{"id": 1, "name": "person", "keypoints": list(joints)}]
+    path.write_text(json.dumps({"images": images, "annotations": [entry], "categories": categories}))
+    return path
+
+
+def test_a_folder_that_was_there_stays(tiny_recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    assert main(told(tiny_recipe, out / "new" / "run", "--init", "nowhere.pth")) == 2
+    assert list(tmp_path.rglob("*")) == [out]
+
+
+def test_a_missing_evaluator_is_told_before_the_first_batch(
+    tiny_recipe: Path, tmp_path: Path, capsys: CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     out = tmp_path / "run"
-    assert main(told(tiny_recipe, out, *more)) == 2
-    assert problem in capsys.readouterr().err
-    assert not out.exists() or not list(out.iterdir())
+    assert main(told(tiny_recipe, out, "--val", "generated:4:1")) == 3
+    said = capsys.readouterr().err
+    assert 'pip install "amfac-edge[eval]"' in said
+    assert "epoch 1" not in said
+    assert not out.exists()
+    # PCK needs no package.
+    assert main(told(tiny_recipe, out, "--val", "generated:4:1", "--protocol", "pck")) == 0
 
 
 def test_a_recipe_of_an_onnx_teaches_nothing(tmp_path: Path, capsys: CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from amfac_edge.datasets import join_people, load_people, read_data_source
+from amfac_edge.datasets import generated_people, join_people, load_people, read_data_source
 from amfac_edge.errors import DeclaredError, InputError
 from amfac_edge.keypoints import skeleton
 
@@ -251,6 +251,9 @@ def test_sets_are_joined_under_new_numbers(written: Writer) -> None:
         join_people([one, other])
     with pytest.raises(InputError, match="none can't be joined"):
         join_people([])
+    for sets in ([one, generated_people(1, 0)], [generated_people(1, 0), one]):
+        with pytest.raises(InputError, match=f"{one.name}: was loaded without its pictures"):
+            join_people(sets)
 
 
 def test_real_sets_load_in_seconds(shared_data: Path) -> None:

@@ -64,11 +64,14 @@ def test_the_json_reads_back_what_was_changed() -> None:
         ("training.augmentation.scale", [1.3, 0.7], "training.augmentation.scale: .*no range"),
         ("training.augmentation.border", "white", "training.augmentation.border: "),
         ("training.paper.lr", 0, "training.paper.lr: "),
+        ("training.scratch.lr", -1, "training.scratch.lr: -1 is not within"),
+        ("training.scratch.lr", "fast", "training.scratch.lr: expected a number"),
         ("training.scratch.schedule", "cosin", "training.scratch.schedule: .*did you mean cosine"),
         ("training.scratch.steps", [0.5, 2], "training.scratch.steps: .*no part of the training"),
         ("training.optimizer", "sgd", "training.optimizer: unknown key"),
     ],
 )
 def test_a_fault_is_named_with_its_key(path: str, value: object, fault: str) -> None:
-    with pytest.raises(DeclaredError, match=fault):
+    with pytest.raises(DeclaredError, match=fault) as raised:
         recipe_from_json(changed(path, value), where="mine.toml")
+    assert "faults" not in raised.value.problem

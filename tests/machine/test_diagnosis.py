@@ -46,22 +46,34 @@ def board(fake_root: FakeRoot, l4t: str = "36.4.7") -> FakeRoot:
 
 
 def test_a_whole_desk_has_nothing_to_mend(fake_root: FakeRoot, site: Site) -> None:
-    found = diagnosed(fake_root, site(**CPU, **EXPORT))
+    found = diagnosed(fake_root, site(**CPU, **EXPORT, pycocotools="2.0.10"))
     assert found.target == "cpu"
     assert found.runs_on_cpu
-    assert [finding.mark for finding in found.extras] == [Mark.OK] * 3
-    assert [finding.mark for finding in found.abilities] == [Mark.OK, Mark.OK, Mark.MISSING]
-    assert "no NVIDIA GPU" in found.abilities[2].detail
+    assert [finding.mark for finding in found.extras] == [Mark.OK] * 4
+    assert [finding.mark for finding in found.abilities] == [*[Mark.OK] * 4, Mark.MISSING]
+    assert "no NVIDIA GPU" in found.abilities[-1].detail
     assert found.problems == ()
 
 
 def test_a_bare_python_is_told_the_extra(fake_root: FakeRoot, site: Site) -> None:
     found = diagnosed(fake_root, site(numpy="1.26.4"))
-    run, export, _ = found.abilities
+    run, export, score, train, _ = found.abilities
     assert not found.runs_on_cpu
     assert (run.detail, run.cure) == ("run an artefact on the CPU: lacks cpu", 'pip install "amfac-edge[cpu]"')
     assert export.cure == 'pip install "amfac-edge[export]"'
+    assert score.cure == 'pip install "amfac-edge[eval]"'
+    assert train.detail == "train a network and score it by OKS: lacks cpu, export, eval"
+    assert train.cure == 'pip install "amfac-edge[export,eval]"'
     assert extra(found, "cpu").detail == "lacks onnxruntime, opencv-python"
+
+
+def test_scoring_and_training_lack_the_evaluator_alone(fake_root: FakeRoot, site: Site) -> None:
+    found = diagnosed(fake_root, site(**CPU, **EXPORT))
+    for finding, command in zip(found.abilities[2:4], ("amfac-eval", "amfac-train"), strict=True):
+        assert (finding.mark, finding.subject) == (Mark.MISSING, command)
+        assert finding.detail.endswith("lacks eval")
+        assert finding.cure == 'pip install "amfac-edge[eval]"'
+    assert extra(found, "eval").detail == "lacks pycocotools"
 
 
 def test_what_is_there_is_not_installed_over(fake_root: FakeRoot, site: Site) -> None:
@@ -118,12 +130,12 @@ def test_a_card_wants_its_extras(fake_root: FakeRoot, site: Site) -> None:
     assert extra(found, "rtx").cure == 'pip install "amfac-edge[rtx]"'
     # The extra brings onnxruntime-gpu, which must not land on top of onnxruntime.
     assert extra(found, "cuda").cure == 'pip uninstall -y onnxruntime && pip install "amfac-edge[cuda]"'
-    assert found.abilities[2].mark is Mark.MISSING
+    assert found.abilities[-1].mark is Mark.MISSING
     assert found.problems == ()
 
 
 def test_a_tensorrt_that_this_version_cannot_use_is_no_promise(fake_root: FakeRoot, site: Site) -> None:
-    found = diagnosed(fake_root.nvidia_smi(RTX), site(**CPU, tensorrt="10.16.1")).abilities[2]
+    found = diagnosed(fake_root.nvidia_smi(RTX), site(**CPU, tensorrt="10.16.1")).abilities[-1]
     assert found.mark is Mark.WARNING
     assert "runs on the CPU only" in found.detail
 
@@ -180,12 +192,12 @@ def test_modules_of_the_board_that_an_environment_hides(fake_root: FakeRoot, sit
     command = "python3.10 -m venv --system-site-packages .venv && . .venv/bin/activate && pip install amfac-edge"
     assert problem(found, "Python").cure == extra(found, "cpu").cure == command
     assert "tensorrt and cv2" in problem(found, "Python").detail
-    assert "see below" in found.abilities[2].detail
+    assert "see below" in found.abilities[-1].detail
 
 
 def test_a_board_without_tensorrt_gets_it_from_apt(fake_root: FakeRoot, site: Site) -> None:
     found = diagnosed(board(fake_root), site("cv2", numpy="1.26.4", onnxruntime="1.20"))
-    assert found.abilities[2].cure == "sudo apt install python3-libnvinfer"
+    assert found.abilities[-1].cure == "sudo apt install python3-libnvinfer"
 
 
 @pytest.mark.parametrize(("l4t", "expected"), [("36.4.7", True), ("39.2.0", False)])
@@ -221,7 +233,7 @@ def test_another_python_than_jetpacks(fake_root: FakeRoot, site: Site) -> None:
     (warning,) = found.problems
     assert "this is Python 3.12, but JetPack 6.2's TensorRT and OpenCV are for Python 3.10" in warning.detail
     assert warning.cure.startswith("python3.10 -m venv --system-site-packages .venv && ")
-    assert "see below" in found.abilities[2].detail
+    assert "see below" in found.abilities[-1].detail
 
 
 def test_a_board_that_is_not_declared(fake_root: FakeRoot, site: Site) -> None:

@@ -103,6 +103,28 @@ def test_a_nan_stops_with_the_pictures_named_and_the_state_kept(
     assert raised.value.exit_code == 2
 
 
+def test_a_fault_of_the_scoring_does_not_cost_the_epoch(
+    plan_of: PlanOf, alone: Processes, watcher: Silent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    held_out = generated_people(4, 9, height=64, width=64)
+    whole = plan_of({"epochs": 1}, held_out=held_out, out=tmp_path / "whole")
+    train(whole, alone, type(watcher)())
+    plan = replace(whole, out=tmp_path / "parts")
+    with monkeypatch.context() as patch:
+        patch.setattr("amfac_edge.training.loop.held_out_score", _refused)
+        with pytest.raises(InputError, match="not today"):
+            train(plan, alone, watcher)
+    result = train(plan, alone, watcher, resume=True)
+    assert watcher.steps == 4
+    assert result.history[0]["AP"] == json.loads((whole.out / "log.json").read_text())["epochs"][0]["AP"]
+    one, other = (load_file(each.out / LAST) for each in (whole, plan))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def _refused(*_: object, **__: object) -> dict[str, float]:
+    raise InputError("not today", cure="Tomorrow.")
+
+
 def test_a_nan_before_anything_was_saved(
     plan_of: PlanOf, alone: Processes, watcher: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
