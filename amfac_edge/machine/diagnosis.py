@@ -24,7 +24,7 @@ from amfac_edge.machine.packages import (
 from amfac_edge.machine.this_machine import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from amfac_edge.machine.jetson import Jetson
     from amfac_edge.machine.this_machine import Machine
@@ -197,18 +197,25 @@ def _tensorrt(extras: dict[str, Finding], here: _Here) -> Finding:
     machine = here.machine
     if not (machine.jetson or machine.cards.cards):
         return Finding(Mark.MISSING, "TensorRT", "no NVIDIA GPU answers on this machine")
-    modules = ("tensorrt", "tensorrt_rtx")
-    requirements = [one for extra in ("cuda", "rtx") for one in EXTRAS[extra] if one.module in modules]
-    found = [str(state) for state in map(here.packages.state, requirements) if state.importable]
+    found = _importable(here, ("cuda", "rtx"), ("tensorrt", "tensorrt_rtx"))
     if found:
-        # The sessions of this version open ONNX files only: better said than promised.
-        detail = f"{' and '.join(found)} is here, but this version of amfac-edge runs on the CPU only"
-        return Finding(Mark.WARNING, "TensorRT", detail)
+        adapters = _importable(here, ("cuda", "pycuda"), ("cuda", "pycuda"))
+        if not adapters:
+            detail = f"run a plan: {' and '.join(found)} is here, and neither cuda-python nor pycuda"
+            (wanted,) = (one for one in EXTRAS["jetson" if machine.jetson else "cuda"] if one.module == "cuda")
+            return Finding(Mark.MISSING, "TensorRT", detail, f"pip install '{wanted.distribution}{wanted.limits}'")
+        return Finding(Mark.OK, "TensorRT", f"run a plan by {' and '.join(found)} over {' or '.join(adapters)}")
     if not machine.jetson:
         return Finding(Mark.MISSING, "TensorRT", "no TensorRT for this Python", extras["cuda"].cure)
     if here.hides("tensorrt") or here.board_python() != here.python.minor:
         return Finding(Mark.MISSING, "TensorRT", "the board's TensorRT is out of this Python's reach, see below")
     return Finding(Mark.MISSING, "TensorRT", "no TensorRT for this Python", "sudo apt install python3-libnvinfer")
+
+
+def _importable(here: _Here, extras: Sequence[str], modules: Sequence[str]) -> list[str]:
+    """What of these modules can be imported here, with versions."""
+    requirements = [one for extra in extras for one in EXTRAS[extra] if one.module in modules]
+    return [str(state) for state in map(here.packages.state, requirements) if state.importable]
 
 
 def _clashes(here: _Here) -> Iterator[Finding]:

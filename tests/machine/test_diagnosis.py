@@ -134,10 +134,15 @@ def test_a_card_wants_its_extras(fake_root: FakeRoot, site: Site) -> None:
     assert found.problems == ()
 
 
-def test_a_tensorrt_that_this_version_cannot_use_is_no_promise(fake_root: FakeRoot, site: Site) -> None:
-    found = diagnosed(fake_root.nvidia_smi(RTX), site(**CPU, tensorrt="10.16.1")).abilities[-1]
-    assert found.mark is Mark.WARNING
-    assert "runs on the CPU only" in found.detail
+def test_a_plan_needs_tensorrt_and_a_way_to_cuda(fake_root: FakeRoot, site: Site) -> None:
+    fake_root.nvidia_smi(RTX)
+    found = diagnosed(fake_root, site(**CPU, tensorrt="10.16.1")).abilities[-1]
+    assert found.mark is Mark.MISSING
+    assert "tensorrt 10.16.1 is here, and neither cuda-python nor pycuda" in found.detail
+    assert found.cure.startswith("pip install 'cuda-python")
+    found = diagnosed(fake_root, site(pycuda="2024.1.2")).abilities[-1]
+    assert found.mark is Mark.OK
+    assert found.detail == "run a plan by tensorrt 10.16.1 over pycuda 2024.1.2"
 
 
 def test_a_card_that_no_target_fits(fake_root: FakeRoot, site: Site) -> None:
