@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.cli.bench_choose import add_choose, choose
@@ -15,6 +17,8 @@ from amfac_edge.cli.bench_peers_options import add_peers
 from amfac_edge.cli.bench_report import add_report, report
 from amfac_edge.cli.bench_run import add_run, run
 from amfac_edge.cli.command import CommandParser, run_command
+from amfac_edge.declared.recipe import recipe_names
+from amfac_edge.errors import InputError, near_names
 
 if TYPE_CHECKING:
     import argparse
@@ -44,12 +48,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _bench(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] not in (*_WORDS, "-h", "--help", "--version"):
+        _refuse_misspelt(words[0])
         words.insert(0, "run")
     arguments: argparse.Namespace = _parser().parse_args(words)
     arguments.words = words
     if "seconds" in arguments and arguments.seconds is not None:
         check_seconds(arguments.seconds)
     return _WORDS[arguments.word][2](arguments)
+
+
+def _refuse_misspelt(word: str) -> None:
+    """What is neither an option, a file nor a recipe, and looks like one of our words, was meant as that."""
+    if word.startswith("-") or Path(word).exists() or Path(word).suffix or word in recipe_names():
+        return
+    if get_close_matches(word, _WORDS):
+        raise InputError(f'"{word}" is no word of amfac-bench, and no file', cure=near_names(word, _WORDS))
 
 
 def _parser() -> CommandParser:

@@ -80,7 +80,7 @@ def _print(paths: list[Path], verdict: Comparability, ratios: list[Ratio]) -> No
     print(f"first   {paths[0]}\nsecond  {paths[1]}")
     for line in verdict.differences:
         print(f"differs: {line}")
-    if not verdict.differences:
+    if verdict.comparable and not verdict.differences:
         print("differs: nothing that the receipts know of; the ratio is what two runs of the same thing differ by")
     for line in verdict.obstacles:
         print(f"not comparable: {line}")

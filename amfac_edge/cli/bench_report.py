@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["add_report", "report"]
 
 _MOST = 200
+_PATTERN = "*.receipt.json"
 _OTHERS = sorted(TABLES.keys() - {"table4"})
 
 
 def add_report(parser: CommandParser) -> None:
     """The options of the word."""
     add = parser.add_argument
-    add("receipts", nargs="+", type=Path, metavar="RECEIPT", help="receipts of amfac-bench run --out")
+    add("receipts", nargs="+", type=Path, metavar="RECEIPT", help="receipts of amfac-bench run --out, or their folder")
     add("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page; a .png is written beside it")
     add("--against", action="append", choices=_OTHERS, default=[], help="more of the paper's tables; the 4th is there")
     add("--evaluation", type=Path, metavar="JSON", help="with --against: a result of amfac-eval --json, for the AP")
@@ -39,17 +40,18 @@ def add_report(parser: CommandParser) -> None:
 def report(arguments: argparse.Namespace) -> int:
     """Write the page and the picture."""
     page: Path = arguments.out
+    given = [receipt for path in arguments.receipts for receipt in _receipts_at(path)]
     picture = page.with_suffix(".png")
     if page.suffix not in {".html", ".htm"}:
         raise InputError(f"{page}: the report is HTML", cure="Give it the suffix .html.")
-    if len(arguments.receipts) > _MOST:
-        raise InputError(f"{len(arguments.receipts)} receipts are too many for a page", cure=f"Give {_MOST} at most.")
+    if len(given) > _MOST:
+        raise InputError(f"{len(given)} receipts are too many for a page", cure=f"Give {_MOST} at most.")
     if arguments.evaluation is not None:
         if not arguments.against:
             raise InputError("--evaluation without --against has nothing to stand beside", cure="Add --against table1.")
         read_evaluation(arguments.evaluation)
-    refuse_overwriting([page, picture], arguments.receipts)
-    receipts = [(path.name, read_receipt(path)) for path in arguments.receipts]
+    refuse_overwriting([page, picture], given)
+    receipts = [(path.name, read_receipt(path)) for path in given]
     runs = runs_of(receipts)
     groups = {
         load_published(TABLES[table]).name: cells_against(table, [one for _, one in receipts], arguments.evaluation)
@@ -61,3 +63,15 @@ def report(arguments: argparse.Namespace) -> int:
     paths = {"report": str(page), "picture": str(picture)}
     print(json.dumps({**paths, "receipts": len(runs)}) if arguments.json else "\n".join(paths.values()))
     return 0
+
+
+def _receipts_at(path: Path) -> list[Path]:
+    """The receipts of a folder; the path itself where it is none."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob(_PATTERN))
+    if not found:
+        raise InputError(
+            f"{path}: no receipt lies in this folder ({_PATTERN})", cure="amfac-bench FILE --out DIR keeps them."
+        )
+    return found

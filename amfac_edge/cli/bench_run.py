@@ -15,7 +15,7 @@ from amfac_edge.cli.bench_forecast import forecasts_of, print_forecasts
 from amfac_edge.cli.bench_options import add_frame, check_seconds, frame_of, people_of, print_busy
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.declared.recipe import recipe_names
-from amfac_edge.errors import AmfacError, InputError
+from amfac_edge.errors import AmfacError, InputError, ModelFileError
 from amfac_edge.files import writable_folder
 from amfac_edge.performance.against import TABLES
 from amfac_edge.performance.measuring import measure_artefact
@@ -210,7 +210,7 @@ def _check(arguments: argparse.Namespace) -> None:
         if given:
             raise InputError(f"--{given[0]} is for --eager", cure="An artefact says all that itself.")
         for path in arguments.files:
-            _refuse_checkpoint(path)
+            _refuse_what_is_none(path)
     elif arguments.forecast:
         raise InputError("--forecast is of artefacts", cure="amfac-bench forecast --target T RECIPE has eager PyTorch.")
     elif (wrong := next((path for path in arguments.files if path.suffix in {".onnx", ".plan"}), None)) is not None:
@@ -219,12 +219,14 @@ def _check(arguments: argparse.Namespace) -> None:
         writable_folder(arguments.out)
 
 
-def _refuse_checkpoint(path: Path) -> None:
+def _refuse_what_is_none(path: Path) -> None:
     if path.suffix.lower() in _CHECKPOINTS or (not path.exists() and str(path) in recipe_names()):
         raise InputError(
             f"{path}: {'a checkpoint' if path.suffix else 'a recipe'} is not what runs; an artefact is measured",
             cure=f"amfac-export {path} --target cpu makes one; amfac-bench {path} --eager measures eager PyTorch.",
         )
+    if not path.exists():
+        raise ModelFileError(f"{path}: no such file", cure="Give the .onnx or .plan that amfac-export wrote.")
 
 
 def _trtexec_lines(
@@ -280,6 +282,8 @@ def _print(receipt: Receipt, lines: list[str], kept: Path | None) -> None:
     statistics = {name: series.statistics for name, series in receipt.series.items()}
     for name, values in statistics.items():
         print(_row(f"{name:{width}}", values, fps=name in _WITH_FPS))
+    if "ahead" in statistics:
+        print("ahead: from one frame's joints to the next one's, where two are under way (PoseEstimator.submit)")
     if any(values.p99 is None for values in statistics.values()):
         needs = ", ".join(f"a p{percent} {fewest}" for percent, fewest in FEWEST_SAMPLES.items())
         print(f"few: n too small: needs {needs} samples (--mode, --seconds, --iterations)")

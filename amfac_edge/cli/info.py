@@ -67,6 +67,11 @@ def _answer(what: str | None) -> tuple[dict[str, Any], list[str]]:
         return _declaration(what)
     if Path(what).exists():
         facts = identify(Path(what))
+        if facts.kind == "unknown":
+            raise InputError(
+                f"{what}: {facts.title}",
+                cure="amfac-info tells of recipes, targets, checkpoints, ONNX files, plans and manifests.",
+            )
         return _file(Path(what), facts), _next_for_file(what, facts)
     return _target(_named_target(what)), [f"amfac-export CHECKPOINT --target {what}"]
 
@@ -76,7 +81,9 @@ def _named_target(name: str) -> Target:
     known = {*target_names(), *aliases}
     if name in known or any(target.startswith(f"{name}-") for target in known):
         return load_target(name)  # which tells an ambiguous one from a clear one
-    raise InputError(f'"{name}" is no recipe, no target and no file', cure=near_names(name, {*known, *recipe_names()}))
+    raise InputError(
+        f'"{name}" is no recipe, no target and no file', cure=near_names(name, {*known, *recipe_names(), *_LISTS})
+    )
 
 
 def _declaration(path: str) -> tuple[dict[str, Any], list[str]]:

@@ -92,6 +92,10 @@ def test_json_has_every_sample_and_what_it_was_measured_on(engine: Path, capsys:
     ("words", "message"),
     [
         (["none.onnx"], "none.onnx"),
+        (
+            ["comparee", "a.json", "b.json"],
+            '"comparee" is no word of amfac-bench, and no file\n  did you mean compare?',
+        ),
         (["{engine}", "--threads", "0"], "threads=0"),
         (["{engine}", "--people", "0"], "--people 0"),
         (["{engine}", "--iterations", "0"], "--iterations 0"),

@@ -62,18 +62,24 @@ def test_json_says_where_the_receipt_is(engine: Path, tmp_path: Path, capsys: py
 def test_a_file_that_fails_leaves_the_others_results(
     engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [str(engine), str(tmp_path / "none.onnx"), str(engine), *FEW]
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(engine.read_bytes()[:100])
+    words = [str(engine), str(broken), str(engine), *FEW]
     assert main([*words, "--json"]) == 2
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert len(found["measured"]) == 2
     (failed,) = found["failed"]
-    assert (failed["file"], failed["error"]) == (str(tmp_path / "none.onnx"), "ModelFileError")
-    assert "none.onnx: no such file" in err
+    assert (failed["file"], failed["error"]) == (str(broken), "ModelFileError")
+    assert "broken.onnx: " in err
     assert main(words) == 2
     out, err = capsys.readouterr()
     assert out.count("measured on") == 2
-    assert "none.onnx: no such file" in err
+    assert "broken.onnx: " in err
+    # What isn't there is told before anything is measured.
+    assert main([str(tmp_path / "none.onnx"), *words]) == 2
+    out, err = capsys.readouterr()
+    assert (out, "none.onnx: no such file" in err) == ("", True)
 
 
 def test_two_runs_are_compared(engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +102,7 @@ def test_what_is_not_comparable_ends_with_1(engine: Path, tmp_path: Path, capsys
     assert main(["compare", str(first), str(second)]) == 1
     out, err = capsys.readouterr()
     assert "not comparable: people 1 and 3" in out
+    assert "nothing that the receipts know of" not in out
     assert "as fast" not in out
     assert "the two receipts are not comparable" in err
     assert main(["compare", str(first), str(second), "--json"]) == 1

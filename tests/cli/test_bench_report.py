@@ -69,6 +69,9 @@ def test_wrong_words(receipt: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     ):
         assert main(["report", str(receipt), *words]) == 2, words
         assert message in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["report", str(tmp_path / "empty"), "--out", str(tmp_path / "b.html")]) == 2
+    assert "empty: no receipt lies in this folder (*.receipt.json)" in capsys.readouterr().err
     page = tmp_path / "a.html"
     page.write_bytes(receipt.read_bytes())
     assert main(["report", str(page), "--out", str(page)]) == 2

@@ -77,6 +77,7 @@ def test_an_alias_is_its_target(capsys: pytest.CaptureFixture[str]) -> None:
         ("orin-nanoo", '"orin-nanoo" is no recipe, no target and no file\n  did you mean orin-nano'),
         ("amfacpose-r18", "is no recipe, no target and no file\n  did you mean amfacpose-r18"),
         ("none.onnx", '"none.onnx" is no recipe, no target and no file'),
+        ("recipe", '"recipe" is no recipe, no target and no file\n  did you mean recipes?'),
         ("none.toml", '"none.toml" is no recipe, no target and no file'),
     ],
 )
@@ -118,6 +119,12 @@ def test_an_onnx_of_others_is_told_to_be_exported(
     out, err = capsys.readouterr()
     assert "not an artefact of amfac-export" in out
     assert f"amfac-export {engine} --target cpu" in err
+
+
+def test_a_file_that_nobody_here_knows_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
+    assert main([str(tmp_path / "photo.jpg")]) == 2
+    assert "photo.jpg: nothing that is known here" in capsys.readouterr().err
 
 
 def test_the_words_of_a_file_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amfac_edge.artefact import Manifest, read_manifest
+from amfac_edge.artefact import Manifest, manifest_path, read_manifest
 from amfac_edge.errors import InputError, near_names
 from amfac_edge.performance.forecast.kernels import Kernel, fused_kernels, plain_kernels
 from amfac_edge.performance.forecast.recorded import recorded_eager, recorded_kernels
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Subject", "subject_of", "subject_of_manifest", "subject_of_recipe"]
 
-_ARTEFACTS = (".onnx", ".plan")
+_ARTEFACTS, _CHECKPOINTS = (".onnx", ".plan"), (".pth", ".pt", ".ckpt", ".safetensors")
 _TIMES = {"fp32": 1.0, "fp16": 2.0, "int8": 2.0}
 
 
@@ -58,7 +58,19 @@ def subject_of(name: str) -> Subject:
         InputError: neither an artefact nor a recorded recipe.
     """
     path = Path(name)
+    if path.suffix in _CHECKPOINTS:
+        raise InputError(
+            f"{path}: a forecast is of an artefact or of a recipe, and this is a checkpoint",
+            cure=f"amfac-info {path} names its recipe; amfac-bench choose takes the checkpoint itself.",
+        )
     if path.suffix in _ARTEFACTS:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file", cure="Give an artefact of amfac-export, or a recipe's name.")
+        if not manifest_path(path).is_file():
+            raise InputError(
+                f"{path}: a forecast needs the costs of its layers, which {manifest_path(path).name} beside it holds",
+                cure="Copy the artefact together with its .json, or export the model again.",
+            )
         return subject_of_manifest(read_manifest(path), path.name, path.stat().st_size)
     return subject_of_recipe(name)
 
@@ -70,7 +82,7 @@ def subject_of_recipe(name: str) -> Subject:
     if name not in names:
         raise InputError(
             f'"{name}" is neither an artefact nor a network whose costs are recorded',
-            cure=near_names(name, names) + " Of another model give the ONNX that amfac-export writes.",
+            cure=near_names(name, names) + "; of another model give the ONNX that amfac-export writes",
         )
     kernels = {form: recorded[name, form] for form in ("gpu", "cpu")}
     return Subject(name, name, kernels, recorded_eager()[name].weight_bytes)
