@@ -10,7 +10,7 @@ from amfac_edge.cli.bench_against import cells_against, read_evaluation
 from amfac_edge.declared.published import load_published
 from amfac_edge.drawing import write_picture
 from amfac_edge.errors import InputError
-from amfac_edge.files import refuse_overwriting, write_bytes
+from amfac_edge.files import atomic_files, refuse_overwriting
 from amfac_edge.performance.against import TABLES
 from amfac_edge.performance.receipts import read_receipt
 from amfac_edge.performance.report import report_page, report_picture, runs_of
@@ -58,8 +58,9 @@ def report(arguments: argparse.Namespace) -> int:
         for table in dict.fromkeys(arguments.against)
     }
     content = report_page(runs, groups).encode()
-    write_picture(picture, report_picture(runs))
-    write_bytes(page, content)
+    with atomic_files(page, picture) as (page_part, picture_part):
+        write_picture(picture_part, report_picture(runs))
+        page_part.write_bytes(content)
     paths = {"report": str(page), "picture": str(picture)}
     print(json.dumps({**paths, "receipts": len(runs)}) if arguments.json else "\n".join(paths.values()))
     return 0

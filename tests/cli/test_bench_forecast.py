@@ -83,12 +83,21 @@ def test_errors_are_printed_whatever_they_are(capsys: pytest.CaptureFixture[str]
     assert len(tables[0]["rows"]) == 20
 
 
+def test_an_artefact_without_its_manifest_is_told_what_it_lacks(
+    markers: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = markers.write_artefact(tmp_path / "m.onnx", manifest=False)
+    assert main(["forecast", "--target", "orin-nano", str(bare)]) == 2
+    assert f"{bare}: a forecast needs the costs of its layers, which m.onnx.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
         ([SMALL], "needs a model and a machine"),
         (["--target", "orin-nano"], "needs a model and a machine"),
         (["--target", "orin-nano", "amfacpose-r19"], '"amfacpose-r19" is neither'),
+        (["--target", "orin-nano", "amfacpose-r18-256"], "? Of another model give the ONNX"),
         (["--target", "orin-nano", "absent.onnx"], "absent.onnx: no such file"),
         (["--target", "orin-nano", "absent.pth"], "absent.pth: a forecast is of an artefact or of a recipe"),
         (["--target", "orin-nan", SMALL], "orin-nan"),

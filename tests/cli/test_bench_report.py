@@ -39,6 +39,13 @@ def test_a_page_and_a_picture(receipt: Path, tmp_path: Path, capsys: pytest.Capt
     assert picture.shape[1] > 800
     assert main(["report", str(receipt), "--out", str(page), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["receipts"] == 1
+    # A folder stands for the receipts in it.
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    (folder / "a.receipt.json").write_bytes(receipt.read_bytes())
+    (folder / "b.json").write_text("{}")
+    assert main(["report", str(folder), "--out", str(page), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["receipts"] == 1
 
 
 def test_receipts_that_cant_be_believed(receipt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +72,7 @@ def test_wrong_words(receipt: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--evaluation", "e.json"], "--evaluation without --against"),
         (["--against", "table2", "--evaluation", str(receipt)], "no result of amfac-eval"),
         ([str(tmp_path / "none.json"), "--out", str(tmp_path / "a.html")], "none.json: the receipt does not exist"),
-        (["--out", str(tmp_path / "none" / "a.html")], "none"),
+        (["--out", str(tmp_path / "none" / "a.html")], "a.html: can't be written"),
     ):
         assert main(["report", str(receipt), *words]) == 2, words
         assert message in capsys.readouterr().err

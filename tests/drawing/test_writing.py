@@ -66,7 +66,7 @@ def test_a_faulty_picture_leaves_the_old_file(tmp_path: Path) -> None:
     [
         ("a.txt", r'a\.txt: no form of picture ends in "\.txt"\n.*\.jpg \.jpeg \.png'),
         ("a", r'no form of picture ends in ""'),
-        ("no/folder/a.png", r"a\.png: can't be written: No such file or directory\n.*another folder"),
+        ("no/folder/a.png", r"a\.png: can't be written: No such file or directory\n.*another place"),
     ],
 )
 def test_places_that_take_no_picture_are_named(tmp_path: Path, name: str, message: str) -> None:

@@ -138,8 +138,13 @@ class Server:
         return answer.status, found
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        # Killed at once, it would leave the processes of its Python models behind.
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self._stream.close()
 
     def _is_ready(self) -> bool:

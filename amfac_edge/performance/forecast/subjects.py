@@ -58,7 +58,7 @@ def subject_of(name: str) -> Subject:
         InputError: neither an artefact nor a recorded recipe.
     """
     path = Path(name)
-    if path.suffix in _CHECKPOINTS:
+    if path.suffix.lower() in _CHECKPOINTS:
         raise InputError(
             f"{path}: a forecast is of an artefact or of a recipe, and this is a checkpoint",
             cure=f"amfac-info {path} names its recipe; amfac-bench choose takes the checkpoint itself.",
@@ -80,9 +80,10 @@ def subject_of_recipe(name: str) -> Subject:
     recorded = recorded_kernels()
     names = [recipe for recipe, form in recorded if form == "gpu"]
     if name not in names:
+        near = near_names(name, names)
         raise InputError(
             f'"{name}" is neither an artefact nor a network whose costs are recorded',
-            cure=near_names(name, names) + "; of another model give the ONNX that amfac-export writes",
+            cure=f"{near}{'' if near.endswith('?') else '.'} Of another model give the ONNX that amfac-export writes.",
         )
     kernels = {form: recorded[name, form] for form in ("gpu", "cpu")}
     return Subject(name, name, kernels, recorded_eager()[name].weight_bytes)
