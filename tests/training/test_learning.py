@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 
 from amfac_edge.accuracy import Predictions, ground_truth_boxes, score_people
 from amfac_edge.datasets import PeopleSet, generated_people
@@ -16,6 +17,7 @@ from amfac_edge.training import BEST, Processes, TrainingPlan, train
 from amfac_edge.training.validation import held_out_score
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Silent  # type: ignore[import-not-found]
@@ -66,8 +68,18 @@ def mean_pose(people: PeopleSet, learned_from: PeopleSet) -> Predictions:
     return Predictions(boxes.image_ids, places, ones, ones[:, 0], boxes.boxes)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Two threads of torch that wait for each other on cores that others use take six times as long as one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # a training, on cores that may be shared
+@pytest.mark.usefixtures("one_thread")
 def test_it_learns(tmp_path: Path, tiny_recipe: Path, alone: Processes, watcher: Silent) -> None:
     recipe = recipe_of(tiny_recipe, tmp_path)
     people, held_out = generated_people(512, 0), generated_people(64, 1)
