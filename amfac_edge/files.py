@@ -107,11 +107,12 @@ def writable_folder(folder: Path) -> Path:
     except OSError as error:
         raise _output_error(folder, error) from error
     try:
-        _temporary_beside(folder / "probe").unlink()
-    except OutputError as error:
-        raise OutputError(error.problem.replace(str(folder / "probe"), str(folder), 1), cure=error.cure) from error
-    except OSError:  # made, and not removed: whatever is wrong there, files can be made
-        pass
+        handle, probe = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
+    except OSError as error:
+        raise _output_error(folder, error) from error
+    os.close(handle)
+    with contextlib.suppress(OSError):  # whatever is wrong there, files can be made
+        Path(probe).unlink()
     return folder
 
 

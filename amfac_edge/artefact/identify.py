@@ -19,7 +19,7 @@ from amfac_edge.artefact.manifest import (
 )
 from amfac_edge.artefact.onnx_header import OnnxHeader, read_onnx_header
 from amfac_edge.artefact.plan_facts import TENSORRT
-from amfac_edge.artefact.plan_header import PLAN_MAGIC, RTX_MAGIC, read_plan_header
+from amfac_edge.artefact.plan_header import PLAN_MAGIC, RTX_MAGIC, is_safetensors, read_plan_header
 from amfac_edge.errors import AmfacError, InputError, ModelFileError
 from amfac_edge.files import json_value
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["FileFacts", "identify"]
+__all__ = ["CHECKPOINT_SUFFIXES", "FileFacts", "identify"]
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
+"""What names of checkpoints end in."""
 
 _HEAD_BYTES = 64
 _ARTEFACTS = {
@@ -134,7 +137,7 @@ def _prefixed_engine(path: Path, _head: bytes, size: int) -> FileFacts | None:
 
 def _safetensors(path: Path, head: bytes, size: int) -> FileFacts | None:
     length = int.from_bytes(head[:8], "little")
-    if head[8:9] != b"{" or not 2 <= length <= size - 8:  # noqa: PLR2004 - "{}"
+    if not is_safetensors(head, size):
         return None
     if length > _SAFETENSORS_LIMIT:
         return FileFacts("unknown", f"perhaps safetensors, with a header of {length:,} bytes that is not read")

@@ -31,6 +31,7 @@ __all__ = [
     "PLAN_MAGIC",
     "RTX_MAGIC",
     "PlanHeader",
+    "is_safetensors",
     "plan_header_of",
     "read_plan_header",
 ]
@@ -130,6 +131,11 @@ def plan_header_of(content: bytes, size: int | None = None) -> PlanHeader:
     return _ultralytics(head, size) or _no_plan(head, size)
 
 
+def is_safetensors(head: bytes, size: int) -> bool:
+    """Whether a file of `size` bytes begins as safetensors do: a length, and a JSON object that fits into the file."""
+    return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8  # noqa: PLR2004 - "{}"
+
+
 def _rtx(head: bytes, size: int, offset: int) -> PlanHeader:
     title = "a TensorRT-RTX plan"
     if len(head) < _RTX_BYTES or head[28:32] != RTX_MAGIC:
@@ -185,7 +191,7 @@ def _no_plan(head: bytes, size: int) -> PlanHeader:
     for words, title in _FIRST_WORDS.items():
         if start.startswith(words):
             return PlanHeader("text", title, size)
-    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8:  # noqa: PLR2004 - "{}"
+    if is_safetensors(head, size):
         return PlanHeader("safetensors", "a safetensors checkpoint, by its first bytes", size)
     if not _is_text(head[:_TEXT_BYTES]):
         return PlanHeader("unknown", f"nothing that is known here: it starts with the bytes {head[:8].hex(' ')}", size)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import read_manifest
+from amfac_edge.artefact.identify import CHECKPOINT_SUFFIXES
 from amfac_edge.cli.bench_forecast import add_calibration, calibration
 from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.declared.target import load_target
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["add_choose", "choose"]
 
 _ARTEFACTS = (".onnx", ".plan")
-_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
 _MOST_MS = 1e6
 _NOTE = "AP is what the papers print of their float32 weights; what FP16 or INT8 costs it, amfac-eval measures."
 
@@ -74,7 +74,7 @@ def _recipe(name: str) -> Recipe:
     path = Path(name)
     if path.suffix in _ARTEFACTS:
         return read_manifest(path).recipe
-    if path.suffix not in _CHECKPOINTS:
+    if path.suffix not in CHECKPOINT_SUFFIXES:
         return load_recipe(name)
     from amfac_edge.networks import describe_checkpoint  # noqa: PLC0415 - loads torch
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amfac_edge.artefact.identify import CHECKPOINT_SUFFIXES
 from amfac_edge.cli.bench_against import against_json, print_against, read_evaluation
 from amfac_edge.cli.bench_forecast import forecasts_of, print_forecasts
 from amfac_edge.cli.bench_options import add_frame, check_seconds, frame_of, people_of, print_busy
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_run", "run"]
 
-_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
 _WITH_FPS = ("engine", "frame", "ahead", "latency", "eager", "eager_frame")
 _MOST_PAUSE_S = 3600
 _SHORT_S = 10.0
@@ -220,7 +220,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _refuse_what_is_none(path: Path) -> None:
-    if path.suffix.lower() in _CHECKPOINTS or (not path.exists() and str(path) in recipe_names()):
+    if path.suffix.lower() in CHECKPOINT_SUFFIXES or (not path.exists() and str(path) in recipe_names()):
         raise InputError(
             f"{path}: {'a checkpoint' if path.suffix else 'a recipe'} is not what runs; an artefact is measured",
             cure=f"amfac-export {path} --target cpu makes one; amfac-bench {path} --eager measures eager PyTorch.",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import Manifest, manifest_path, read_manifest
+from amfac_edge.artefact.identify import CHECKPOINT_SUFFIXES
 from amfac_edge.errors import InputError, near_names
 from amfac_edge.performance.forecast.kernels import Kernel, fused_kernels, plain_kernels
 from amfac_edge.performance.forecast.recorded import recorded_eager, recorded_kernels
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Subject", "subject_of", "subject_of_manifest", "subject_of_recipe"]
 
-_ARTEFACTS, _CHECKPOINTS = (".onnx", ".plan"), (".pth", ".pt", ".ckpt", ".safetensors")
+_ARTEFACTS = (".onnx", ".plan")
 _TIMES = {"fp32": 1.0, "fp16": 2.0, "int8": 2.0}
 
 
@@ -58,7 +59,7 @@ def subject_of(name: str) -> Subject:
         InputError: neither an artefact nor a recorded recipe.
     """
     path = Path(name)
-    if path.suffix.lower() in _CHECKPOINTS:
+    if path.suffix.lower() in CHECKPOINT_SUFFIXES:
         raise InputError(
             f"{path}: a forecast is of an artefact or of a recipe, and this is a checkpoint",
             cure=f"amfac-info {path} names its recipe; amfac-bench choose takes the checkpoint itself.",
