@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,8 @@ class BoardMachine:
         while more := {process for process, parent in parents.items() if parent in serving} - serving:
             serving |= more
         for process in serving - {self._process.pid}:
-            os.kill(process, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # one that served another may end with it
+                os.kill(process, signal.SIGKILL)
 
     def lying(self) -> list[str]:
         """What lies in the temporary folder."""
@@ -132,7 +134,7 @@ class BoardMachine:
         """End sshd and the connections that it serves."""
         self.drop()
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
         self._log.close()
         sys.stdout.write((self.folder / "sshd.log").read_text())  # pytest shows it of a test that failed
 
