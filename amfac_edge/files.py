@@ -12,6 +12,7 @@ import json
 import math
 import os
 import tempfile
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ __all__ = [
     "file_bytes",
     "json_bytes",
     "json_value",
+    "no_empty_folders",
     "refuse_overwriting",
     "sha256_of",
     "writable_folder",
@@ -34,6 +36,8 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 20
+# The folders that writable_folder made within no_empty_folders.
+_made: ContextVar[list[Path] | None] = ContextVar("_made", default=None)
 
 
 @contextlib.contextmanager
@@ -102,6 +106,8 @@ def _finite(text: str) -> float:
 
 def writable_folder(folder: Path) -> Path:
     """Make `folder` if it is absent, and check that files can be made in it, before any work is spent on them."""
+    if (made := _made.get()) is not None:
+        made += [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -114,6 +120,20 @@ def writable_folder(folder: Path) -> Path:
     with contextlib.suppress(OSError):  # whatever is wrong there, files can be made
         Path(probe).unlink()
     return folder
+
+
+@contextlib.contextmanager
+def no_empty_folders() -> Iterator[None]:
+    """At the block's end, the folders that `writable_folder` made in it go again, as far as nothing came into them."""
+    made: list[Path] = []
+    token = _made.set(made)
+    try:
+        yield
+    finally:
+        _made.reset(token)
+        for folder in sorted(made, key=lambda each: len(each.parts), reverse=True):
+            with contextlib.suppress(OSError):  # most often: it isn't empty
+                folder.rmdir()
 
 
 def cache_folder(name: str) -> Path:

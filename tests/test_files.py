@@ -6,6 +6,7 @@ import json
 import math
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from amfac_edge.files import (
     file_bytes,
     json_bytes,
     json_value,
+    no_empty_folders,
     refuse_overwriting,
     sha256_of,
     writable_folder,
@@ -97,6 +99,19 @@ def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:
     folder = writable_folder(tmp_path / "a" / "b")
     assert list(folder.iterdir()) == []
     assert writable_folder(folder) == folder
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_folder_that_stayed_empty_goes_again(*, fails: bool, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with suppress(KeyboardInterrupt), no_empty_folders():
+        writable_folder(tmp_path / "mine")
+        for words in ("mine/a/b", "mine/a/c", "kept/d"):
+            writable_folder(tmp_path / words)
+        (tmp_path / "kept" / "file").touch()
+        if fails:
+            raise KeyboardInterrupt
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {"mine", "kept", "kept/file"}
 
 
 def test_a_full_disk_is_told_as_one(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import amfac_edge
 from amfac_edge.errors import AmfacError, InputError, MachineError, MissingExtraError, near_names
+from amfac_edge.files import no_empty_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -129,7 +130,7 @@ def run_command(prog: str, body: Callable[[], int], argv: Sequence[str] | None =
     """
     as_json = "--json" in (sys.argv[1:] if argv is None else argv)
     try:
-        with _sigterm_as_interrupt():
+        with _sigterm_as_interrupt(), no_empty_folders():
             code = body()
             sys.stdout.flush()
             return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import sys
@@ -19,7 +18,7 @@ from amfac_edge.sessions import usable_cores
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from amfac_edge.datasets import OnFault, PeopleSet
@@ -91,7 +90,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from amfac_edge.training import STATE, TrainingPlan, joined_processes, train  # noqa: PLC0415 - torch takes seconds to load
 
     recipe, rule = _told(arguments)
-    with _no_empty_folder(arguments.out), joined_processes(arguments.device) as processes:
+    with joined_processes(arguments.device) as processes:
         held_out = _people(arguments, recipe, arguments.val, arguments.val_images) if arguments.val else None
         on_gpu = processes.device.type == "cuda"
         plan = TrainingPlan(
@@ -122,19 +121,6 @@ def _train(arguments: argparse.Namespace) -> int:
             last = result.history[-1]
             print(json.dumps({"out": str(arguments.out), "files": files, "best": result.best, "last": last}))
     return 0
-
-
-@contextlib.contextmanager
-def _no_empty_folder(out: Path) -> Iterator[None]:
-    """Where the block fails, `out` and its parents go again, as far as they were made in it and are empty."""
-    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        yield
-    except BaseException:
-        for folder in absent:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
 
 
 def _told(arguments: argparse.Namespace) -> tuple[Recipe, OptimizationRule]:
