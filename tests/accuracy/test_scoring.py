@@ -216,9 +216,9 @@ def test_two_thousand_pictures_are_scored_in_time(tmp_path: Path) -> None:
         boxes.boxes[rows],
     )
     save_predictions(tmp_path / "p.json", predictions)
-    started = time.perf_counter()
+    started = time.process_time()  # not of the clock: cores may be shared
     score = score_people(people, load_predictions(tmp_path / "p.json", people), resamples=200)
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30
     assert 0 < (score.metrics["AP"] or 0) < 1
 
 

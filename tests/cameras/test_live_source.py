@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,14 @@ pytest.importorskip("cv2")
 ADDRESS = camera_address("rtsp://warden:hush@host/a")
 QUICK = CameraLimits(open_s=5.0, stall_s=0.2, max_age_s=1.0, first_wait_s=0.01, longest_wait_s=0.05)
 HANG = "hang"
-Step = float | str | np.ndarray | None
+Step = float | str | threading.Event | np.ndarray | None
 
 
 class Scripted:
-    """A capture: a number pauses, a picture is a picture, a text is raised, None ends; HANG waits until it's freed."""
+    """A capture: a number pauses, an event is waited for, a picture is a picture, a text is raised, None ends.
+
+    HANG waits until it's freed.
+    """
 
     fps: float | None = 25.0
 
@@ -43,6 +47,8 @@ class Scripted:
                 return None if step is None else Picture(step, None)
             if isinstance(step, float):
                 time.sleep(step)
+            elif isinstance(step, threading.Event):
+                step.wait(20)
             elif step != HANG:
                 raise RuntimeError(step)
             else:
@@ -94,13 +100,25 @@ def taken(source: LiveSource, count: int) -> list[int]:
     return [int(frame.image[0, 0, 0]) for _, frame in zip(range(count), source, strict=False)]
 
 
+def arrived(source: LiveSource, count: int) -> None:
+    """Wait until so many frames came."""
+    ends = time.monotonic() + 20
+    while source.counts().arrived < count:
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+
+
 def test_a_slow_app_gets_the_newest_frame_and_the_rest_is_counted() -> None:
-    plug = Plug([grey(1), 0.3, grey(2), grey(3), grey(4), 0.15, grey(5)])
-    with opened(plug, CameraLimits(stall_s=5)) as source:
+    go, go_on = threading.Event(), threading.Event()
+    plug = Plug([grey(1), go, grey(2), grey(3), grey(4), go_on, grey(5)])
+    with opened(plug, CameraLimits(stall_s=30, max_age_s=30)) as source:
         frames = iter(source)
         first = next(frames)
-        time.sleep(0.35)
-        second, third = next(frames), next(frames)
+        go.set()
+        arrived(source, 4)
+        second = next(frames)
+        go_on.set()
+        third = next(frames)
         assert [int(frame.image[0, 0, 0]) for frame in (first, second, third)] == [1, 4, 5]
         assert [frame.index for frame in (first, second, third)] == [0, 3, 4]
         assert first.time == 0 < second.time < third.time
@@ -110,18 +128,23 @@ def test_a_slow_app_gets_the_newest_frame_and_the_rest_is_counted() -> None:
 
 
 def test_a_frame_that_lay_too_long_is_not_handed_over() -> None:
-    plug = Plug([grey(1), 0.4, grey(2)])
-    with opened(plug, CameraLimits(stall_s=5, max_age_s=0.1)) as source:
-        time.sleep(0.25)
+    plug = Plug([grey(1), 1.2, grey(2)])
+    with opened(plug, CameraLimits(stall_s=30, max_age_s=0.5)) as source:
+        time.sleep(0.7)
         assert taken(source, 1) == [2]
         assert source.counts().dropped == 1
     plug.freed.set()
 
 
 def test_an_unplugged_camera_is_connected_to_again() -> None:
-    plug = Plug([grey(1), 0.05, None], [grey(2), 0.05, "usb error"], [grey(3)])
-    with opened(plug) as source:
-        assert taken(source, 3) == [1, 2, 3]
+    first_is_taken, second_is_taken = threading.Event(), threading.Event()
+    plug = Plug([grey(1), first_is_taken, None], [grey(2), second_is_taken, "usb error"], [grey(3)])
+    with opened(plug, replace(QUICK, stall_s=30.0)) as source:
+        assert taken(source, 1) == [1]
+        first_is_taken.set()
+        assert taken(source, 1) == [2]
+        second_is_taken.set()
+        assert taken(source, 1) == [3]
         counts = source.counts()
         assert (counts.connections, counts.stalls) == (3, 2)
         assert source.said[0] == "rtsp://host/a: the stream ended; connecting again"
@@ -178,9 +201,9 @@ def test_a_run_ends_in_time_though_nothing_comes() -> None:
 
 
 def test_time_and_the_run_begin_with_the_first_frame_that_is_taken() -> None:
-    steps: list[Step] = [step for value in range(50) for step in (grey(value), 0.02)]
+    steps: list[Step] = [step for value in range(250) for step in (grey(value), 0.02)]
     plug = Plug(steps)
-    with opened(plug, CameraLimits(stall_s=5, run_s=0.2)) as source:
+    with opened(plug, CameraLimits(stall_s=30, run_s=0.2)) as source:
         # An engine is loaded meanwhile.
         time.sleep(0.5)
         frames = list(source)

