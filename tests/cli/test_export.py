@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import cv2
@@ -164,7 +163,6 @@ def test_ctrl_c_leaves_the_old_artefact(checkpoint: Path, tmp_path: Path) -> Non
         for line in process.stderr:
             if line.startswith("[3/5]"):
                 break
-        time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
     assert process.returncode == 130

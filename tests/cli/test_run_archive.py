@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -150,17 +148,22 @@ def test_a_process_that_is_killed_again_and_again_ends_with_the_same_lines(
     whole = _whole(engine, archive, tmp_path / "whole.jsonl")
     path, part = tmp_path / "lines.jsonl", tmp_path / "lines.jsonl.part"
     words = ["--engine", engine, "--source", archive, "--resume", "--lines", path, "--threads", 1]
+    # Two lines further than where it is killed it waits for that, however long the killer takes.
     program = (
-        "import sys, time; from amfac_edge.cli import run, run_archive; line = run_archive.pose_line; "
-        "run_archive.pose_line = lambda posed: (time.sleep(0.05), line(posed))[1]; sys.exit(run.main(sys.argv[1:]))"
+        "import sys, time; from pathlib import Path; from amfac_edge.cli import run, run_archive\n"
+        "part, line = Path(sys.argv.pop(1)), run_archive.pose_line; most = int(sys.argv.pop(1))\n"
+        "def slow(posed):\n"
+        "    lines = part.read_bytes().count(b'\\n') if part.exists() else 0\n"
+        "    time.sleep(60 if lines >= most else 0.05)\n"
+        "    return line(posed)\n"
+        "run_archive.pose_line = slow; sys.exit(run.main(sys.argv[1:]))"
     )
     for reached in (1, 4, 9):
-        with subprocess.Popen(
-            [sys.executable, "-c", program, *map(str, words)], cwd=_ROOT, stderr=subprocess.DEVNULL
-        ) as process:
+        command = [sys.executable, "-c", program, part, reached + 2, *words]
+        with subprocess.Popen([*map(str, command)], cwd=_ROOT, stderr=subprocess.DEVNULL) as process:
             while process.poll() is None and (part.read_bytes().count(b"\n") if part.exists() else 0) < reached:
                 time.sleep(0.005)
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
     assert not path.exists()
     assert _run(*words) == 0
     assert path.read_bytes() == whole

@@ -111,11 +111,11 @@ def test_an_interrupted_download_is_kept_and_gone_on_with(
     publisher.stalls = 100_000
     running = subprocess.Popen([*COMMAND, toml], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     part = cache / "net" / "net.onnx.part"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (part.is_file() and part.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.02)
     running.send_signal(number)
-    out, err = running.communicate(timeout=20)
+    out, err = running.communicate(timeout=60)
     assert (running.returncode, out) == (code, "")
     assert f"what has come is kept ({part}); the same command goes on from there" in err
     assert "Traceback" not in err
@@ -137,6 +137,6 @@ def test_a_terminal_sees_a_bar_in_bytes(toml: str) -> None:
                 shown += block
         except OSError:  # the other side was closed
             pass
-        assert running.wait(20) == 0
+        assert running.wait(60) == 0
     os.close(leader)
     assert b"net, bytes [############################] 384000/384000" in shown
