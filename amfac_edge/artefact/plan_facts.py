@@ -41,13 +41,13 @@ class PlanFacts:
         compute_capabilities: of the GPUs that it has code for ("8.7"); one, except in a TensorRT-RTX plan.
         gpu_name: of the GPU that it was built on, as CUDA gives it; None where it was built without one.
         sm_count: streaming multiprocessors of that GPU, as its power mode left them.
-        cuda: version of the CUDA runtime.
+        cuda: newest CUDA that the driver serves ("12.6").
         driver: version of the driver.
         l4t: release of Jetson Linux.
         system: "linux".
         architecture: "x86_64" or "aarch64".
         power_mode: nvpmodel's mode by name.
-        clocks_mhz: clocks at the build by name ("gpu", "gpu_max", "emc"): tactics are chosen by timing.
+        clocks_mhz: clocks at the build by name ("gpu", "gpu_max", of a card "memory"): tactics are chosen by timing.
         host_code: it carries code for the CPU (version-compatible plans hold a lean runtime), which loading would run.
         hardware_compatibility: TensorRT's level, in lower case ("none", "ampere_plus", "same_compute_capability").
         layer_precision: element type by kind of layer ("convolution": "float16").

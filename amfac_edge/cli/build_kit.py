@@ -6,6 +6,7 @@ It needs Python 3.10, NumPy and the board's own TensorRT; all else is in the kit
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import sys
@@ -59,7 +60,7 @@ def _build(argv: Sequence[str], kit: Path) -> int:
     proper = arguments.flavour == TENSORRT
     if proper and not arguments.anyway:
         _check_machine(target)
-    options = build_options(arguments)
+    options = dataclasses.replace(build_options(arguments), any_gpu=arguments.anyway)
     given = f" ({' '.join(words)})" if words else ""
     print(f"building for {target.title}{given}; on a board this takes minutes", file=sys.stderr, flush=True)
     with BuildLine() as line:
@@ -136,7 +137,8 @@ def _check_machine(target: Target) -> None:
     host = this_host()
     found = {gpu.compute_capability for gpu in host.gpus}
     wanted = target.gpu.compute_capability if target.gpu else ""
-    if host.target != target.name and wanted not in found:
+    # Jetsons share a compute capability, and not their speed: what was timed on another module is not this one's plan.
+    if host.target != target.name and (target.kind == "jetson" or wanted not in found):
         here = host.target or f"no board or card that is known ({', '.join(sorted(found)) or 'no GPU answers'})"
         raise MachineError(
             f"this kit is for {target.title} (compute capability {wanted}); here is {here}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import RTX
 from amfac_edge.children import ChildFailure, call_in_child
+from amfac_edge.compiler.gpu_here import GpuHere
 from amfac_edge.compiler.layers import inspect_in_child, layer_precision, silent_float32
 from amfac_edge.compiler.memory import memory_error, ran_out_of_memory
 from amfac_edge.errors import AmfacError, MachineError
@@ -38,6 +39,8 @@ class BuildAnswer:
         strongly_typed: precision was read in the graph.
         parsed_layers: of the network before the library fused them.
         parsed_types: how many of its convolutions and matrix products give which element type.
+        kept_float32: how many layers a network without strong types was told to keep so.
+        gpu: what it was built on; None where no driver answers, or none was asked.
         cache: where the timing cache belongs, and its content; None where there is none.
         notes: for a person.
         layers_json: what the inspector says; None where nobody could ask it.
@@ -50,6 +53,8 @@ class BuildAnswer:
     strongly_typed: bool
     parsed_layers: int
     parsed_types: Mapping[str, Mapping[str, int]]
+    kept_float32: int
+    gpu: GpuHere | None
     cache: tuple[Path, bytes] | None
     notes: tuple[str, ...]
     layers_json: bytes | None = None
@@ -170,6 +175,8 @@ class BuildRun:
             strongly_typed=bool(answer["strongly_typed"]),
             parsed_layers=int(answer["layers"]),
             parsed_types=answer["parsed_types"],
+            kept_float32=int(answer["kept_float32"]),
+            gpu=GpuHere(**answer["gpu"]) if answer["gpu"] is not None else None,
             cache=cache,
             notes=tuple(map(str, answer["notes"])),
         )

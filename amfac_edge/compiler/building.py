@@ -1,22 +1,25 @@
 """One path from an ONNX graph to a plan, through every TensorRT from 8.6 on and TensorRT-RTX.
 
 It runs in a child process (`plans`): a hostile graph can end the parser's process, and a builder's log belongs to one
-build. Precision lies in the graph: where the library has strongly typed networks it is told nothing of it; TensorRT
-8.6, which has none, is given the flag. `build_serialized_network` gives None for whatever went wrong and logs why.
+build. Precision lies in the graph: where the library has strongly typed networks it is told nothing of it. Where it has
+none (8.6), or shall choose (the flag form), it is given the flag, and the nodes that must stay float32.
+`build_serialized_network` gives None for whatever went wrong and logs why.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import RTX
 from amfac_edge.compiler.bindings import load_bindings
+from amfac_edge.compiler.gpu_here import gpu_here
 from amfac_edge.compiler.memory import ran_out_of_memory
+from amfac_edge.compiler.parsed_network import keep_in_float32, parsed_types, wrong_sampling
 from amfac_edge.compiler.progress import progress_monitor, tell_stage
 from amfac_edge.compiler.timing_cache import cache_file, read_timing_cache, use_timing_cache
-from amfac_edge.errors import ModelFileError, OutputError
+from amfac_edge.errors import MachineError, ModelFileError, OutputError
 from amfac_edge.sessions.tensorrt_library import keeping_logger
 from amfac_edge.sessions.tensorrt_messages import error_from_log, notes_from_log
 
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["BuildRequest", "build_in_child"]
 
 _NAMED = 8
-_TYPE_NAMES = {"half": "float16", "float": "float32"}
-_MULTIPLYING = ("convolution", "deconvolution", "matrix_multiply")
 _MIB = 1 << 20
 
 
@@ -43,11 +44,13 @@ class BuildRequest:
         profile: smallest, tuned and largest shape of each input with a dynamic batch; empty for a fixed batch.
         half: whether the plan computes in float16, for a network without strong types, which has to be told.
         int8: whether the graph has Q/DQ, for the same.
+        islands: names of the graph's nodes that such a network keeps in float32.
         typed: strong types where the library has them; False is for TensorRT proper before 11, which then chooses.
         workspace_mib: limit of the builder's scratch memory; None for the library's own.
         tactic_dram_mib: limit of the memory that a tactic may take; None for the library's own.
         optimization_level: 0 to 5; None for the library's own.
         version_compatible: the plan shall run in later releases too.
+        any_gpu: TensorRT proper may build although the GPU here has another compute capability.
         timing_cache: machine and mode of `timing_cache.cache_file`; None for none.
     """
 
@@ -57,11 +60,13 @@ class BuildRequest:
     profile: Mapping[str, tuple[tuple[int, ...], ...]]
     half: bool = False
     int8: bool = False
+    islands: tuple[str, ...] = ()
     typed: bool = True
     workspace_mib: int | None = None
     tactic_dram_mib: int | None = None
     optimization_level: int | None = None
     version_compatible: bool = False
+    any_gpu: bool = False
     timing_cache: tuple[str, tuple[str, ...]] | None = None
 
 
@@ -75,17 +80,27 @@ def build_in_child(onnx: str, plan: str, request: dict[str, Any]) -> dict[str, A
 
     Returns:
         `version` of the library, whether it was `strongly_typed`, `layers` of the parsed network, `parsed_types`: how
-        many of its convolutions and matrix products give which type, `timing_cache`: the
-        path where that belongs (None: there is none), and `notes`: what the library had to remark, said so that it can
-        be understood. Where memory ran out, `short_of_memory` alone: what the library says of it.
+        many of its convolutions and matrix products give which type, `kept_float32`: how many layers a network without
+        strong types was told to keep so, `timing_cache`: the path where that belongs (None: there is none), `gpu`: what
+        it was built on (None: no driver answers, or none was asked), and `notes`: what the library had to remark, said
+        so that it can be understood. Where memory ran out, `short_of_memory` alone: what the library says of it.
 
     Raises:
         ModelFileError: the graph can't be parsed.
+        MachineError: TensorRT proper would build for another GPU than was asked for.
         AmfacError: the library built nothing; what its log says.
     """
     tell_stage("loading the library")
     content = Path(onnx).read_bytes()
-    build = _Build(BuildRequest(**request), name=Path(onnx).name)
+    told = BuildRequest(**request)
+    gpu = gpu_here() if told.flavour != RTX else None
+    if gpu is not None and not told.any_gpu and gpu.compute_capability not in told.compute_capabilities:
+        raise MachineError(
+            f"CUDA's device 0 is {gpu.name}, of compute capability {gpu.compute_capability}: a plan for "
+            f"{' and '.join(told.compute_capabilities)} can't be built on it",
+            cure="CUDA_VISIBLE_DEVICES=N chooses another card of this machine; nvidia-smi -L lists them.",
+        )
+    build = _Build(told, name=Path(onnx).name)
     serialized = build.run(content)
     if serialized is None:
         error = error_from_log(build.log, where=build.name)
@@ -101,6 +116,8 @@ def build_in_child(onnx: str, plan: str, request: dict[str, Any]) -> dict[str, A
         "strongly_typed": build.strongly_typed,
         "layers": build.layers,
         "parsed_types": build.parsed_types,
+        "kept_float32": build.kept_float32,
+        "gpu": asdict(gpu) if gpu is not None else None,
         "timing_cache": str(build.timing_cache_file) if build.timing_cache is not None else None,
         "notes": [*build.notes, *notes_from_log(build.log)],
     }
@@ -119,6 +136,7 @@ class _Build:
         self._monitor = progress_monitor(self._trt)
         self.layers = 0
         self.parsed_types: dict[str, dict[str, int]] = {}
+        self.kept_float32 = 0
         self.log: list[str] = []
         self.notes: list[str] = []
         self.timing_cache: bytes | None = None
@@ -143,12 +161,14 @@ class _Build:
             return None
         network.name = self._request.engine_name
         self.layers = network.num_layers
-        self.parsed_types = _parsed_types(network)
-        self._check_types()
+        self.parsed_types = parsed_types(network)
+        self._check(network)
         config = builder.create_builder_config()
         if self._monitor is not None:
             config.progress_monitor = self._monitor
         self._configure(builder, config)
+        if self._request.half and not self.strongly_typed:
+            self._choose_half(network, config)
         tell_stage("building")
         serialized = builder.build_serialized_network(network, config)
         if serialized is None:
@@ -180,8 +200,14 @@ class _Build:
             )
         return True
 
-    def _check_types(self) -> None:
-        """Silent float32 is a known failure; what is strongly typed shows it before anything is built."""
+    def _check(self, network: Any) -> None:  # noqa: ANN401 - TensorRT's own
+        """What is known to go wrong without a word, and shows before anything is built."""
+        wrong = wrong_sampling(self._trt, network)
+        if wrong is not None:
+            raise ModelFileError(
+                f"{self.name}: the parser of {self._request.flavour} {self.version} misreads it: {wrong}, not LINEAR",
+                cure="Export the model again with amfac-export, for this very target, or with --input crops.",
+            )
         found = {name for types in self.parsed_types.values() for name in types}
         if self._request.half and self.strongly_typed and found and "float16" not in found:
             raise ModelFileError(
@@ -195,8 +221,6 @@ class _Build:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_mib * _MIB)
         # float32 means float32: with TF32, its default, TensorRT would round what goes into a product to 10 bits.
         config.clear_flag(trt.BuilderFlag.TF32)
-        if request.half and not self.strongly_typed:
-            config.set_flag(trt.BuilderFlag.FP16)
         if request.int8 and not self.strongly_typed:
             config.set_flag(trt.BuilderFlag.INT8)
         if request.flavour == RTX:
@@ -211,6 +235,16 @@ class _Build:
             if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
                 # A session has a context for each batch size, and 8.6 lets a single one use a profile unless told so.
                 config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)  # noqa: FBT003 - TensorRT's own
+
+    def _choose_half(self, network: Any, config: Any) -> None:  # noqa: ANN401 - TensorRT's own
+        """float16 wherever the builder likes, but not where rounding moves joints."""
+        config.set_flag(self._trt.BuilderFlag.FP16)
+        islands = self._request.islands
+        self.kept_float32 = keep_in_float32(self._trt, network, config, islands)
+        if islands and not self.kept_float32:
+            self.notes.append(
+                f"none of the {len(islands)} nodes that should stay float32 was found by its name: the library chooses"
+            )
 
     def _name_cards(self, config: Any) -> None:  # noqa: ANN401 - TensorRT's own
         capabilities = self._request.compute_capabilities
@@ -246,20 +280,3 @@ class _Build:
             if not use_timing_cache(config, content):
                 fault = f"{self.timing_cache_file}: a timing cache of another TensorRT or GPU; a fresh one was begun"
             self.notes += [fault] if fault else []
-
-
-def _parsed_types(network: Any) -> dict[str, dict[str, int]]:  # noqa: ANN401 - TensorRT's own
-    """Of the layers that multiply, how many give which type: {"convolution": {"float16": 99}}.
-
-    In a strongly typed network this is what the builder must keep to, and it needs no GPU to be known.
-    """
-    found: dict[str, dict[str, int]] = {}
-    for index in range(network.num_layers):
-        layer = network.get_layer(index)
-        kind = layer.type.name.lower()
-        if kind in _MULTIPLYING:
-            of_kind = found.setdefault(kind, {})
-            name = str(layer.get_output(0).dtype.name).lower()
-            name = _TYPE_NAMES.get(name, name)
-            of_kind[name] = of_kind.get(name, 0) + 1
-    return found

@@ -19,7 +19,7 @@ import numpy as np
 from amfac_edge.artefact import FP16, TENSORRT, DetectorFacts, manifest_path, read_manifest, takes_both_forms
 from amfac_edge.artefact.trial import crops_in_a_frame, read_trial
 from amfac_edge.compiler.layers import layers_path
-from amfac_edge.compiler.plans import BuiltPlan, plan_from_artefact, plan_name, profile_of, write_plan
+from amfac_edge.compiler.plans import BuiltPlan, islands_of, plan_from_artefact, plan_name, profile_of, write_plan
 from amfac_edge.errors import GateError, MachineError, ModelFileError
 from amfac_edge.files import refuse_overwriting, writable_folder
 from amfac_edge.sessions.host import this_host
@@ -75,7 +75,13 @@ def plan_for_this_machine(
     trial = beside / TRIAL_FILE
     with tempfile.TemporaryDirectory(prefix=".amfac-forms-", dir=out) as scratch:
         build = functools.partial(
-            plan_from_artefact, targets=[target], flavour=TENSORRT, options=options, progress=progress
+            plan_from_artefact,
+            targets=[target],
+            flavour=TENSORRT,
+            options=options,
+            progress=progress,
+            # The flag form is the same graph before its conversion, and knows no islands of its own.
+            islands=islands_of(read_manifest(artefact)),
         )
         plans, failed = _built(_forms(artefact, beside), Path(scratch), build, say)
         attempts = [_Attempt(form, plan) for form, plan in plans.items()]

@@ -29,6 +29,8 @@ _MESSAGES = re.compile(
     r"insufficient to use tactic|decreasing the workspace size|Tactic Device request",
     re.IGNORECASE,
 )
+# A tactic that wants more than it may have is skipped with such a line too; then it is more that helps, not less.
+_WORKSPACE = re.compile(r"due to insufficient workspace", re.IGNORECASE)
 _CURE = (
     "Free some: close the desktop (sudo init 3) and browsers; sudo systemctl disable nvzramconfig and a swap file of "
     "4 GB or more, then restart; --workspace 256."
@@ -42,7 +44,8 @@ def workspaces(first: int | None) -> tuple[int | None, ...]:
 
 def ran_out_of_memory(lines: Iterable[str]) -> bool:
     """Whether a log, or a child's last words, say that memory was the matter."""
-    return any(_MESSAGES.search(line) for line in lines)
+    lines = list(lines)
+    return any(map(_MESSAGES.search, lines)) and not any(map(_WORKSPACE.search, lines))
 
 
 def memory_error(problem: str, *, limit_mib: int | None, on_board: bool) -> MachineError:

@@ -25,6 +25,8 @@ class BuildOptions:
         version_compatible: the plan shall run in later releases of TensorRT too, by the lean runtime inside it, which
             is code for the CPU.
         timing_cache: what one build measured serves the next one, on the same machine in the same power mode.
+        any_gpu: TensorRT proper may build although this machine's GPU is not of the target's kind; the manifest says
+            what it was built for.
         trial: run a plan of TensorRT proper where it was built, if it can be, before it is written.
         memory_check: compare free memory with what a build may take, and refuse to begin one that is short of it.
         memory_mib: limit of what the building process may allocate; 0 for none; None for 6 GiB of TensorRT-RTX, and
@@ -37,6 +39,7 @@ class BuildOptions:
     optimization_level: int | None = None
     version_compatible: bool = False
     timing_cache: bool = True
+    any_gpu: bool = False
     trial: bool = True
     memory_check: bool = True
     memory_mib: int | None = None
@@ -48,14 +51,17 @@ class BuildOptions:
                 f"optimisation level {self.optimization_level} is not 0 to {_HIGHEST_LEVEL}",
                 cure="Leave it out for TensorRT's own, which is 3.",
             )
-        for name, least in (("workspace_mib", 1), ("memory_mib", 0), ("timeout_s", 0)):
+        for name, least in (("workspace_mib", 1), ("memory_mib", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{name} {value:g} is below {least}", cure="Leave it out for the target's own.")
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise InputError(f"a build can't end within {self.timeout_s:g} s", cure="Give seconds above 0.")
 
     def seconds(self, flavour: str) -> float:
         """The time limit of a build by "tensorrt" or "tensorrt-rtx"."""
-        return self.timeout_s or (_RTX_SECONDS if flavour == RTX else _BOARD_SECONDS)
+        default = _RTX_SECONDS if flavour == RTX else _BOARD_SECONDS
+        return default if self.timeout_s is None else self.timeout_s
 
     def memory_bytes(self, flavour: str) -> int | None:
         """The memory limit of a build by "tensorrt" or "tensorrt-rtx"; None for none."""

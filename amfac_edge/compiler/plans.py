@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 import tempfile
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from amfac_edge.compiler.progress import Listener
 from amfac_edge.compiler.timing_cache import keep_timing_cache
 from amfac_edge.errors import InputError, MachineError, OutputError
 from amfac_edge.files import atomic_files, refuse_overwriting, sha256_of, writable_folder
+from amfac_edge.machine.card_state import read_card_state
 from amfac_edge.machine.packages import Packages
 from amfac_edge.machine.this_machine import read_machine, target_of
 from amfac_edge.sessions.host import host_of
@@ -37,11 +39,12 @@ from amfac_edge.sessions.host import host_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from amfac_edge.compiler.gpu_here import GpuHere
     from amfac_edge.compiler.progress import BuildProgress
     from amfac_edge.declared.target import Target
     from amfac_edge.machine.this_machine import Machine
 
-__all__ = ["BuiltPlan", "plan_from_artefact", "plan_name", "profile_of", "write_plan"]
+__all__ = ["BuiltPlan", "islands_of", "plan_from_artefact", "plan_name", "profile_of", "write_plan"]
 
 _SUFFIX = {RTX: ".rtx.plan"}
 _DEFAULTS = BuildOptions()
@@ -85,6 +88,7 @@ def plan_from_artefact(
     options: BuildOptions = _DEFAULTS,
     progress: Callable[[BuildProgress], None] | None = None,
     typed: bool = True,
+    islands: Sequence[str] | None = None,
 ) -> BuiltPlan:
     """Build the plan of an ONNX artefact in a child process and write it with its manifest.
 
@@ -98,6 +102,8 @@ def plan_from_artefact(
         progress: called with where the build is, about once a second; to raise from it, as Ctrl-C does, ends the build.
         typed: precision is what the graph says. False: the graph is float32, and TensorRT proper before 11 is told to
             use float16 where it likes.
+        islands: names of the nodes that must stay float32 where types are not the graph's; None for what the artefact's
+            own manifest names.
 
     Raises:
         InputError: targets, or options, that such a plan can't serve.
@@ -121,11 +127,13 @@ def plan_from_artefact(
         profile=profile_of(manifest),
         half=manifest.precision != FP32 or not typed,
         int8=manifest.precision == INT8,
+        islands=tuple(islands_of(manifest) if islands is None else islands),
         typed=typed,
         workspace_mib=_workspace(options, targets, flavour),
         tactic_dram_mib=targets[0].builder.tactic_dram_mib if machine else None,
         optimization_level=options.optimization_level,
         version_compatible=options.version_compatible,
+        any_gpu=options.any_gpu,
         timing_cache=_timing_cache(machine, targets[0], form) if machine and options.timing_cache else None,
     )
     memory = targets[0].memory
@@ -240,18 +248,36 @@ def profile_of(manifest: Manifest) -> dict[str, tuple[tuple[int, ...], ...]]:
     }
 
 
-def _machine_facts(machine: Machine) -> dict[str, Any]:
+def islands_of(manifest: Manifest) -> tuple[str, ...]:
+    """The nodes of a float16 artefact that compute in float32, by name, as its manifest lists them."""
+    half = manifest.extra.get("half")
+    names = half.get("islands") if isinstance(half, dict) else None
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _machine_facts(machine: Machine, gpu: GpuHere | None) -> dict[str, Any]:
+    """What is known of the machine, and of the GPU by its driver; a mode of a board says how many SMs are on."""
     host = host_of(machine, Packages())
-    gpu = host.gpus[0] if host.gpus else None
-    clock = machine.jetson.gpu_clock if machine.jetson else None
+    listed = host.gpus[0] if len(host.gpus) == 1 else None
     return {
-        "gpu_name": gpu.name if gpu else None,
-        "sm_count": gpu.sm_count if gpu else None,
+        "gpu_name": gpu.name if gpu else (listed.name if listed else None),
+        "sm_count": gpu.sm_count if gpu else (listed.sm_count if listed else None),
+        "cuda": gpu.cuda if gpu else None,
         "driver": host.driver,
         "l4t": host.l4t,
         "power_mode": host.power_mode,
-        "clocks_mhz": {"gpu": clock.now_mhz, "gpu_max": clock.max_mhz} if clock else {},
+        "clocks_mhz": _clocks(machine),
     }
+
+
+def _clocks(machine: Machine) -> dict[str, float]:
+    if machine.jetson is not None:
+        clock = machine.jetson.gpu_clock
+        return {"gpu": clock.now_mhz, "gpu_max": clock.max_mhz} if clock else {}
+    # Of several cards nobody here knows which is CUDA's first.
+    card = read_card_state(Path("/"), os.environ) if len(machine.cards.cards) == 1 else None
+    found = {"gpu": card.sm_mhz, "gpu_max": card.sm_max_mhz, "memory": card.memory_mhz} if card else {}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _described(
@@ -264,8 +290,9 @@ def _described(
     facts = PlanFacts(
         flavour=request.flavour,
         tensorrt_version=answer.version,
-        compute_capabilities=request.compute_capabilities,
-        **(_machine_facts(machine) if machine else {}),
+        # TensorRT proper builds for the GPU that is there, whatever it was asked for.
+        compute_capabilities=(answer.gpu.compute_capability,) if answer.gpu else request.compute_capabilities,
+        **(_machine_facts(machine, answer.gpu) if machine else {}),
         system=platform.system().lower(),
         architecture=platform.machine(),
         host_code=request.version_compatible,
@@ -281,6 +308,7 @@ def _described(
             "version_compatible": request.version_compatible,
             "parsed_layers": answer.parsed_layers,
             "parsed_types": answer.parsed_types,
+            "kept_float32": answer.kept_float32,
             "layer_information": answer.layer_information,
             "targets": [target.name for target in targets],
         },

@@ -37,6 +37,8 @@ _HALF_OPERATORS = frozenset(
         "Softplus", "SpaceToDepth", "Split", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where",
     )
 )  # fmt: skip
+_NOT_COMPUTING = frozenset(("Cast", "Constant"))
+_JUDGING = frozenset(("ArgMax", "ArgMin", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "NonZero"))
 # Inputs that ONNX has in float32 whatever the data's type: the region and the scales of a Resize.
 _ALWAYS_FLOAT32 = {"Resize": (1, 2)}
 
@@ -73,12 +75,16 @@ def heads(graph: GraphProto) -> set[int]:
 
 
 def island_names(model: ModelProto) -> tuple[str, ...]:
-    """The nodes of a typed graph that compute in float32."""
+    """The nodes of a typed graph that compute in float32: they give it, or like an argmax judge by it."""
     types = element_types(model)
     return tuple(
         node.name or node.output[0]
         for node in model.graph.node
-        if node.op_type not in ("Cast", "Constant") and types.get(node.output[0]) == TensorProto.FLOAT
+        if node.op_type not in _NOT_COMPUTING
+        and (
+            types.get(node.output[0]) == TensorProto.FLOAT
+            or (node.op_type in _JUDGING and types.get(node.input[0]) == TensorProto.FLOAT)
+        )
     )
 
 

@@ -86,3 +86,6 @@ def test_what_is_given_reaches_build_and_kit() -> None:
 def test_nonsense_is_refused() -> None:
     with pytest.raises(InputError, match="optimisation level 9 is not 0 to 5"):
         build_options(parsed("--optimization-level", "9"))
+    for seconds in ("0", "-1", "nan"):
+        with pytest.raises(InputError, match="a build can't end within"):
+            build_options(parsed("--build-timeout", seconds))

@@ -75,7 +75,8 @@ def bindings(  # noqa: C901, PLR0913 - a module of small classes, and all that c
     phases: tuple[tuple[str, int], ...] = (),
     layers: object = LAYERS,
     opens: bool = True,
-    types: tuple[tuple[str, str], ...] = TYPES,
+    types: tuple[tuple[str, ...], ...] = TYPES,
+    sampling: str = "LINEAR",
 ) -> Any:  # noqa: ANN401
     """A module like that of TensorRT proper: 8.6 has weak types and explicit batch, later ones strong types.
 
@@ -88,20 +89,42 @@ def bindings(  # noqa: C901, PLR0913 - a module of small classes, and all that c
         phases: of the progress monitor, with their steps.
         layers: what the inspector tells.
         opens: whether the plan can be deserialised.
-        types: kind and element type of the parsed network's layers.
+        types: kind, element types of the outputs, name and metadata of the parsed network's layers.
+        sampling: how its GRID_SAMPLE layers do it.
     """
     record = Recorder()
     old = version.startswith("8.")
     creation = {"EXPLICIT_BATCH": 0} if old else {"STRONGLY_TYPED": 1}
     mine = f"measured by {version}: ".encode()
 
+    class Layer:
+        """The base class, as the bindings give it of every layer."""
+
+        def __init__(self, kind: str, dtypes: str, name: str = "", metadata: str = "") -> None:
+            self.type, self.name, self.metadata = SimpleNamespace(name=kind), name, metadata
+            self._outputs = [SimpleNamespace(dtype=SimpleNamespace(name=one)) for one in dtypes.split()]
+            self.num_outputs = len(self._outputs)
+
+        def get_output(self, index: int) -> Any:  # noqa: ANN401
+            return self._outputs[index]
+
+    class WeakLayer(Layer):
+        def __setattr__(self, key: str, value: object) -> None:
+            if key == "precision":
+                record.told.setdefault("held", {})[self.name] = [value]
+            super().__setattr__(key, value)
+
+        def set_output_type(self, index: int, dtype: str) -> None:
+            record.told["held"][self.name].append((index, dtype))
+
+    class IGridSampleLayer(Layer):
+        interpolation_mode = SimpleNamespace(name=sampling)
+
     class Network:
         num_layers, num_outputs, name = len(types), 2, ""
 
         def get_layer(self, index: int) -> Any:  # noqa: ANN401
-            kind, dtype = types[index]
-            output = SimpleNamespace(dtype=SimpleNamespace(name=dtype))
-            return SimpleNamespace(type=SimpleNamespace(name=kind), get_output=lambda _: output)
+            return (Layer if version.startswith("11.") else WeakLayer)(*types[index])
 
     class Parser:
         num_errors = 0
@@ -232,6 +255,8 @@ def bindings(  # noqa: C901, PLR0913 - a module of small classes, and all that c
         "IBuilderConfig": Config,
         "ITimingCache": TimingCache,
         "EngineInspector": Inspector,
+        "IGridSampleLayer": IGridSampleLayer,
+        "DataType": SimpleNamespace(FLOAT="FLOAT"),
         "NetworkDefinitionCreationFlag": enum.IntEnum("NetworkDefinitionCreationFlag", creation),
         "BuilderFlag": SimpleNamespace(TF32="TF32", VERSION_COMPATIBLE="VERSION_COMPATIBLE"),
         "MemoryPoolType": SimpleNamespace(WORKSPACE="WORKSPACE", TACTIC_DRAM="TACTIC_DRAM"),
@@ -240,6 +265,7 @@ def bindings(  # noqa: C901, PLR0913 - a module of small classes, and all that c
     }
     if not version.startswith("11."):
         names["BuilderFlag"].FP16 = "FP16"
+        names["BuilderFlag"].OBEY_PRECISION_CONSTRAINTS = "OBEY_PRECISION_CONSTRAINTS"
         names["PreviewFeature"] = SimpleNamespace(PROFILE_SHARING_0806="PROFILE_SHARING_0806")
     if not old:
         names["IProgressMonitor"] = IProgressMonitor

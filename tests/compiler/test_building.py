@@ -14,6 +14,7 @@ from amfac_edge.artefact import RTX, TENSORRT
 from amfac_edge.compiler import progress
 from amfac_edge.compiler.bindings import has_builder, load_bindings
 from amfac_edge.compiler.building import BuildRequest, build_in_child
+from amfac_edge.compiler.gpu_here import GpuHere
 from amfac_edge.compiler.timing_cache import cache_file, keep_timing_cache
 from amfac_edge.errors import AmfacError, MachineError, MissingExtraError, ModelFileError
 
@@ -27,6 +28,24 @@ REQUEST = BuildRequest(
     {"crops": ((1, 8, 6, 3), (2, 8, 6, 3), (4, 8, 6, 3))},
     half=True,
 )
+
+
+# As TensorRT-RTX 1.7's parser was seen to name what it makes of a Gemm and an argmax; 8.6 may write no metadata.
+LAYERS = (
+    ("CONVOLUTION", "FLOAT", "Conv_1", "[ONNX Layer: Conv_1]"),
+    ("MATRIX_MULTIPLY", "FLOAT", "Gemm_4", "[ONNX Layer: Gemm_4]"),
+    ("SHUFFLE", "FLOAT", "ONNXTRT_Broadcast_47", ""),
+    ("ELEMENTWISE", "FLOAT", "Gemm_4_48", "[ONNX Layer: Gemm_4]"),
+    ("ELEMENTWISE", "FLOAT", "Gemm_40", "[ONNX Layer: Gemm_40]"),
+    ("TOPK", "FLOAT INT32", "bins", "[ONNX Layer: bins]"),
+    ("ACTIVATION", "FLOAT", "without", ""),
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine has."""
+    monkeypatch.setattr("amfac_edge.compiler.building.gpu_here", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +86,8 @@ def test_tensorrt_8_6_is_told_of_half_precision_and_explicit_batch(
         "strongly_typed": False,
         "layers": 5,
         "parsed_types": {"convolution": {"float16": 2}, "matrix_multiply": {"float32": 1}},
+        "kept_float32": 0,
+        "gpu": None,
         "timing_cache": None,
         "notes": [],
     }
@@ -194,6 +215,55 @@ def test_the_flag_form_is_told_and_not_typed(
     assert module.record.told["network_flags"] == 0
     assert module.record.told["flags"] == ["FP16"]
     assert answer["strongly_typed"] is False
+
+
+@pytest.mark.parametrize(("version", "typed"), [("8.6.1", True), ("10.3.0", False)])
+def test_where_the_library_chooses_types_the_islands_stay_float32(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, version: str, typed: bool
+) -> None:
+    module = fakes.bindings(version, types=LAYERS)
+    islands = ("Gemm_4", "bins", "without")
+    answer = built_by(module, tmp_path, monkeypatch, typed=typed, islands=islands)
+    told = module.record.told
+    assert told["flags"] == ["FP16", "OBEY_PRECISION_CONSTRAINTS"]
+    whole = ["FLOAT", (0, "FLOAT")]
+    # Not the integers of the argmax, and not the layer whose name only begins alike.
+    assert told["held"] == {"Gemm_4": whole, "Gemm_4_48": whole, "bins": whole, "without": whole}
+    assert (answer["kept_float32"], answer["notes"]) == (4, [])
+
+
+def test_islands_that_nobody_finds_are_said(fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = fakes.bindings("8.6.1", types=LAYERS)
+    answer = built_by(module, tmp_path, monkeypatch, islands=("another", "one"))
+    assert module.record.told["flags"] == ["FP16"]
+    assert answer["notes"] == [
+        "none of the 2 nodes that should stay float32 was found by its name: the library chooses"
+    ]
+
+
+def test_strong_types_need_no_islands(fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = fakes.bindings("10.3.0", types=(("CONVOLUTION", "HALF"), *LAYERS[1:]))
+    built_by(module, tmp_path, monkeypatch, islands=("Gemm_4",))
+    assert "held" not in module.record.told
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "11.4.0.106"])
+def test_a_frame_that_would_be_sampled_by_its_nearest_pixels_is_refused(
+    fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    types = (("CONVOLUTION", "HALF"), ("GRID_SAMPLE", "FLOAT", "sample"))
+    built_by(fakes.bindings(version, types=types), tmp_path, monkeypatch)
+    with pytest.raises(ModelFileError, match="misreads it: sample samples by NEAREST, not LINEAR"):
+        built_by(fakes.bindings(version, types=types, sampling="NEAREST"), tmp_path, monkeypatch)
+
+
+def test_another_gpu_is_refused_or_said(fakes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = GpuHere("NVIDIA GeForce RTX 4090", "8.9", 128, "12.6")
+    monkeypatch.setattr("amfac_edge.compiler.building.gpu_here", lambda: other)
+    with pytest.raises(MachineError, match=r"device 0 is NVIDIA GeForce RTX 4090.*8\.7 can't be built.*\n.*VISIBLE"):
+        built_by(fakes.bindings("10.3.0"), tmp_path, monkeypatch)
+    assert not (tmp_path / "plan").exists()
+    assert built_by(fakes.bindings("10.3.0"), tmp_path, monkeypatch, any_gpu=True)["gpu"] == dataclasses.asdict(other)
 
 
 def test_a_typed_graph_without_half_precision_is_refused(

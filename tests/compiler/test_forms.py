@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +31,12 @@ import importlib.util, os
 spec = importlib.util.spec_from_file_location("fake_tensorrt", {str(HERE / "fake_tensorrt.py")!r})
 fakes = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fakes)
-module = fakes.bindings("10.3.0")
+head = ("MATRIX_MULTIPLY", "FLOAT", "Gemm_4", "")
+module = fakes.bindings("10.3.0", types=(*fakes.TYPES, head))
 def build(self, network, config):
     typed = module.record.told["network_flags"] != 0
-    assert module.record.told["flags"] == ([] if typed else ["FP16"])
+    assert module.record.told["flags"] == ([] if typed else ["FP16", "OBEY_PRECISION_CONSTRAINTS"])
+    assert ("held" in module.record.told) is not typed
     if os.environ.get("PRETEND_FAILS") in ("both", "typed" if typed else "flag"):
         said = "Error Code 10: Internal Error (Could not find any implementation for node Mish)"
         self._logger.log(fakes.Severity.ERROR, said)
@@ -49,7 +53,8 @@ def artefact(tmp_path: Path, markers: ModuleType) -> Path:
     kit = tmp_path / "kit"
     kit.mkdir()
     path: Path = markers.write_artefact(kit / "marker.orin-nano-8.fp16.onnx", batch="1-2")
-    written = dataclasses.replace(read_manifest(path), precision="fp16")
+    read = read_manifest(path)
+    written = dataclasses.replace(read, precision="fp16", extra={**read.extra, "half": {"islands": ["Gemm_4"]}})
     manifest_path(path).write_bytes(written.as_bytes())
     markers.write_artefact(kit / FLAG_FORM_FILE, batch="1-2", trained=True)
     places = [markers.spread_places(seed) for seed in range(5)]
@@ -97,6 +102,8 @@ def test_the_faster_of_two_right_forms_is_kept(artefact: Path, monkeypatch: pyte
     assert manifest.precision == "fp16"
     settings = manifest.plan.settings
     assert (settings["form"], settings["strongly_typed"]) == ("flag", False)
+    # The other form's islands, which this one's own manifest doesn't list.
+    assert settings["kept_float32"] == 1
     assert settings["trial"]["compute_ms"] == 0.8
     assert (settings["trial"]["moved"], settings["trial"]["joints"]) == (0, 5 * 17)
     assert [(one["form"], one["compute_ms"]) for one in settings["other_forms"]] == [("typed", 1.9)]
@@ -162,3 +169,47 @@ def test_other_releases_get_the_typed_form_alone(artefact: Path, version: str, m
     built = build(artefact)
     assert built.manifest.plan is not None
     assert (built.manifest.plan.settings["form"], built.manifest.plan.settings["other_forms"]) == ("typed", [])
+
+
+# What CUDA's driver is asked, answered as an Orin NX of one power mode might.
+DRIVER = """
+#include <string.h>
+int cuInit(unsigned flags) { return 0; }
+int cuDeviceGet(int *device, int ordinal) { *device = 0; return 0; }
+int cuDeviceGetName(char *name, int length, int device) { strncpy(name, "Orin", length); return 0; }
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+    *value = attribute == 16 ? 6 : attribute == 75 ? MAJOR : attribute == 76 ? MINOR : -1;
+    return 0;
+}
+int cuDriverGetVersion(int *version) { *version = 12060; return 0; }
+"""
+
+
+def driver_says(capability: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler here, which makes a stand-in for CUDA's driver")
+    major, minor = capability.split(".")
+    source = tmp_path / "driver.c"
+    source.write_text(DRIVER)
+    words = ["-shared", "-fPIC", f"-DMAJOR={major}", f"-DMINOR={minor}", "-o", str(tmp_path / "libcuda.so.1")]
+    subprocess.run([compiler, *words, str(source)], check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+
+
+def test_the_manifest_says_what_the_driver_does(
+    artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver_says("8.7", tmp_path, monkeypatch)
+    plan = build(artefact).manifest.plan
+    assert plan is not None
+    assert (plan.gpu_name, plan.sm_count, plan.cuda, plan.compute_capabilities) == ("Orin", 6, "12.6", ("8.7",))
+
+
+def test_another_gpu_is_no_target(artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver_says("8.9", tmp_path, monkeypatch)
+    with pytest.raises(MachineError, match=r"device 0 is Orin, of compute capability 8\.9: a plan for 8\.7"):
+        build(artefact)
+    plan = build(artefact, any_gpu=True).manifest.plan
+    assert plan is not None
+    assert plan.compute_capabilities == ("8.9",)

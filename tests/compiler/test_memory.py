@@ -58,3 +58,10 @@ def test_what_helps_depends_on_where() -> None:
     assert limited.problem == "m: no; it was allowed to allocate 6,144 MiB"
     assert "--memory-limit" in limited.cure
     assert "--workspace" in memory_error("m: no", limit_mib=None, on_board=False).cure
+
+
+def test_a_workspace_that_is_too_small_is_no_want_of_memory() -> None:
+    skipped = "Tactic Device request: 2457MB Available: 512MB. Device memory is insufficient to use tactic."
+    failed = "Could not find any implementation for node Conv_1"
+    assert ran_out_of_memory([skipped, f"{failed}."])
+    assert not ran_out_of_memory(line for line in (skipped, f"{failed} due to insufficient workspace. See verbose log"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amfac_edge.artefact import RTX, manifest_path, read_manifest, read_plan_header
+from amfac_edge.artefact import RTX, Host, HostGpu, manifest_path, read_manifest, read_plan_header
 from amfac_edge.cli import build_kit
 from amfac_edge.compiler import has_builder
 from amfac_edge.declared.target import load_target
-from amfac_edge.errors import ModelFileError, OutputError
+from amfac_edge.errors import MachineError, ModelFileError, OutputError
 from amfac_edge.serving import write_kit
 
 if TYPE_CHECKING:
@@ -165,6 +166,26 @@ def test_another_machine_is_told_so(unpacked: Path) -> None:
     assert "this kit is for" in done.stderr
     assert "Orin Nano" in done.stderr
     assert not list(unpacked.glob("*.plan"))
+
+
+@pytest.mark.parametrize(
+    ("target", "here", "capability", "fits"),
+    [
+        ("orin-nano-8", "orin-nano-8", "8.7", True),
+        ("orin-nano-8", "orin-nx-16", "8.7", False),
+        ("orin-nano-8", None, "8.7", False),
+        ("rtx-4090", None, "8.9", True),
+        ("rtx-4090", "rtx-3060", "8.6", False),
+    ],
+)
+def test_a_jetson_is_its_module_and_a_card_its_architecture(
+    monkeypatch: pytest.MonkeyPatch, target: str, here: str | None, capability: str, *, fits: bool
+) -> None:
+    host = Host("linux", "aarch64", here, gpus=(HostGpu(capability),))
+    monkeypatch.setattr(build_kit, "this_host", lambda: host)
+    expected = contextlib.nullcontext() if fits else pytest.raises(MachineError, match="this kit is for")
+    with expected:
+        build_kit._check_machine(load_target(target))
 
 
 def test_a_kit_that_was_changed_is_not_built(unpacked: Path, artefact: Path) -> None:
