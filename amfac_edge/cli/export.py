@@ -155,6 +155,8 @@ def _export(arguments: argparse.Namespace) -> int:
         _say(f"      {remark}")
     work = partial(_made, model, targets, board=board, arguments=arguments, steps=steps)
     made = work(request)
+    if automatic and more is None and not detector:
+        _say("INT8 is left out: it is calibrated with people, and no set of them was named (--calib SET)")
     if more is not None:
         try:
             made += work(more)

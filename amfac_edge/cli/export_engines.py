@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from amfac_edge.artefact import Manifest
-    from amfac_edge.compiler import BuiltPlan
+    from amfac_edge.compiler import BuildOptions, BuiltPlan
     from amfac_edge.declared.target import Target
     from amfac_edge.pipeline import Exported
     from amfac_edge.pipeline.engines import Engine
@@ -116,17 +116,24 @@ def _kit_lines(exported: Exported, target: Target, engine: Engine) -> Iterator[s
     yield "    Right by construction: nobody has seen it run there. There, with its own TensorRT and NumPy:"
     yield f"      tar xzf {engine.kit.name} && python3 {folder}/build.py"
     yield f"    or, without this package, with TensorRT {tensorrt}:"
-    options = _trtexec_options(exported.manifest)
+    options = _trtexec_options(exported.manifest, target, engine.options)
     yield f"      trtexec --onnx={exported.path.name} --saveEngine={folder}.plan{options}"
 
 
-def _trtexec_options(manifest: Manifest) -> str:
-    """Precision and optimisation profile in trtexec's words."""
-    half = ""
+def _trtexec_options(manifest: Manifest, target: Target, options: BuildOptions) -> str:
+    """Precision, limits and optimisation profile in trtexec's words: what the kit's build is told."""
+    words = []
     if manifest.precision != FP32:
-        half = " --fp16" if manifest.extra["opset"] <= TENSORRT_8_OPSET else " --stronglyTyped"
+        words.append("--fp16" if manifest.extra["opset"] <= TENSORRT_8_OPSET else "--stronglyTyped")
+    words.append("--noTF32")
+    if workspace := options.workspace_mib or target.builder.workspace_mib:
+        words.append(f"--memPoolSize=workspace:{workspace}")
+    if options.optimization_level is not None:
+        words.append(f"--builderOptimizationLevel={options.optimization_level}")
+    if options.version_compatible:
+        words.append("--versionCompatible")
     shapes = profile_of(manifest)
-    return half + "".join(
-        f" --{word}Shapes=" + ",".join(f"{name}:{'x'.join(map(str, each[place]))}" for name, each in shapes.items())
-        for place, word in enumerate(("min", "opt", "max") if shapes else ())
-    )
+    for place, word in enumerate(("min", "opt", "max") if shapes else ()):
+        each = ",".join(f"{name}:{'x'.join(map(str, sides[place]))}" for name, sides in shapes.items())
+        words.append(f"--{word}Shapes={each}")
+    return "".join(f" {word}" for word in words)

@@ -37,6 +37,7 @@ class Engine:
         board: that built the plan over ssh.
         beside: what else it sent: the build's log, layer information, measurements.
         remark: why there is no plan, where one could have been expected.
+        options: what a build is told, here or by the kit.
     """
 
     plan: BuiltPlan | None
@@ -44,6 +45,7 @@ class Engine:
     board: Board | None = None
     beside: tuple[Path, ...] = ()
     remark: str = ""
+    options: BuildOptions = _DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,12 @@ def build_engine(
         return Engine(plan, None)
     kit = write_kit(artefact, target, folder, words=order.words, beside=order.beside)
     if order.shared is not None or target.kind != "rtx" or not has_builder(RTX):
-        return Engine(order.shared, kit)
+        return Engine(order.shared, kit, options=order.options)
     if order.options.version_compatible:
-        return Engine(None, kit, remark="TensorRT-RTX builds no version-compatible plan; the kit does, on the card")
-    return Engine(
-        plan_from_artefact(artefact, order.cards or [target], folder, options=order.options, progress=progress), kit
-    )
+        remark = "TensorRT-RTX builds no version-compatible plan; the kit does, on the card"
+        return Engine(None, kit, remark=remark, options=order.options)
+    plan = plan_from_artefact(artefact, order.cards or [target], folder, options=order.options, progress=progress)
+    return Engine(plan, kit, options=order.options)
 
 
 def build_engine_on_board(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from amfac_edge.cli import export_auto
 from amfac_edge.cli.export import main
-from amfac_edge.errors import GateError
+from amfac_edge.cli.export_auto import Made, choices
+from amfac_edge.declared.target import load_target
+from amfac_edge.errors import GateError, MachineError
 from amfac_edge.performance.faster import SpeedRatio, speed_ratio
 from amfac_edge.performance.timing import Limits
 from amfac_edge.pipeline import exporting
@@ -92,7 +95,9 @@ def test_int8_that_its_gate_refuses_is_left_out(
 
 def test_without_a_set_it_is_the_targets_own(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, "--target", "cpu"]) == 0
-    assert chosen(capsys.readouterr().out)["precision"] == "fp32"
+    said = capsys.readouterr()
+    assert chosen(said.out)["precision"] == "fp32"
+    assert "INT8 is left out: it is calibrated with people, and no set of them was named (--calib SET)" in said.err
 
 
 def test_a_slower_round_is_enough_to_stay_with_the_targets_own() -> None:
@@ -106,3 +111,46 @@ def test_two_artefacts_are_measured_in_turn(words: list[str], tmp_path: Path) ->
     found = speed_ratio(path, path, rounds=3, limits=Limits(iterations=2, warmup=1), threads=1)
     assert len(found.first_ms) == len(found.second_ms) == 3
     assert min(*found.first_ms, *found.second_ms) > 0
+
+
+def made(precision: str, tmp_path: Path, *, board: str | None, trial_ms: float | None = None) -> Made:
+    """What an export of that precision comes to; `trial_ms` of a board's trial."""
+    settings: dict[str, object] = {} if trial_ms is None else {"trial": {"compute_ms": trial_ms}}
+    facts = SimpleNamespace(flavour="tensorrt", settings=settings)
+    plan = SimpleNamespace(path=tmp_path / f"m.{precision}.plan", manifest=SimpleNamespace(plan=facts))
+    exported = SimpleNamespace(path=tmp_path / f"m.{precision}.onnx", manifest=SimpleNamespace(precision=precision))
+    engine = SimpleNamespace(plan=plan, kit=None, board=board)
+    return Made(cast("Any", exported), load_target("orin-nano"), cast("Any", engine))
+
+
+@pytest.mark.parametrize(("int8_ms", "precision"), [(1.2, "int8"), (2.0, "fp16")])
+def test_a_boards_own_trials_choose(tmp_path: Path, int8_ms: float, precision: str) -> None:
+    both = [
+        made("fp16", tmp_path, board="me@nano", trial_ms=1.9),
+        made("int8", tmp_path, board="me@nano", trial_ms=int8_ms),
+    ]
+    (choice,) = choices(both)
+    told = choice.as_json()
+    assert (told["precision"], told["path"]) == (precision, str(tmp_path / f"m.{precision}.plan"))
+    assert told["measured_ms"] == {"fp16": (1.9,), "int8": (int8_ms,)}
+    assert f"by one trial of each on me@nano: FP16 1.900 ms, INT8 {int8_ms:.3f} ms a call" in "\n".join(choice.lines())
+
+
+def test_a_board_that_tried_one_of_them_chooses_nothing(tmp_path: Path) -> None:
+    (choice,) = choices(
+        [made("fp16", tmp_path, board="me@nano", trial_ms=1.9), made("int8", tmp_path, board="me@nano")]
+    )
+    assert choice.chosen is None
+    assert "is for the Jetson Orin Nano 8 GB to say" in "\n".join(choice.lines())
+
+
+def test_plans_that_cant_be_opened_here_are_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Path) -> SpeedRatio:
+        raise MachineError("m.fp16.plan: the driver is too old", cure="Install a newer one.")
+
+    monkeypatch.setattr(export_auto, "speed_ratio", refused)
+    (choice,) = choices([made("fp16", tmp_path, board=None), made("int8", tmp_path, board=None)])
+    assert choice.as_json()["precision"] is None
+    said = "\n".join(choice.lines())
+    assert "FP16 or INT8 was not measured: m.fp16.plan: the driver is too old" in said
+    assert f"amfac-bench {tmp_path / 'm.fp16.plan'} {tmp_path / 'm.int8.plan'}" in said
