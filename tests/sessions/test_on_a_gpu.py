@@ -1,19 +1,19 @@
-"""Both adapters of CUDA, ONNX Runtime's CUDA provider and plans of TensorRT-RTX on a real GPU; skipped without one.
+"""Both adapters of CUDA, ONNX Runtime's CUDA provider and plans of both TensorRTs on a real GPU; skipped without one.
 
 `python -m pytest -m gpu -rs` says what ran and what was missing.
 """
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 
-from amfac_edge.artefact import RTX
-from amfac_edge.compiler import plan_from_artefact
+from amfac_edge.artefact import RTX, TENSORRT, read_manifest
+from amfac_edge.compiler import BuildOptions, has_builder, plan_from_artefact
 from amfac_edge.declared.target import load_target, target_names
 from amfac_edge.errors import MachineError
 from amfac_edge.keypoints import crop_affines, exact_crop
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from amfac_edge.declared.target import Target
     from amfac_edge.sessions.cuda import CudaDevice, CudaStream
     from amfac_edge.sessions.warp_kernel import KernelDevice
 
@@ -191,34 +190,48 @@ def test_onnxruntime_runs_on_the_card(markers: ModuleType, tmp_path: Path) -> No
         np.testing.assert_array_equal(session.run(crops)[0], expected[0])
 
 
-@pytest.fixture
-def card(device: CudaDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
-    """A target of TensorRT-RTX that has the compute capability of the card here."""
+Build = Callable[["Path"], "Path"]
+
+
+@pytest.fixture(params=[TENSORRT, RTX])
+def built(request: pytest.FixtureRequest, device: CudaDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """Builds a plan for the GPU here: by TensorRT proper, as a Jetson has it, and by TensorRT-RTX."""
+    flavour: str = request.param
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    if importlib.util.find_spec("tensorrt_rtx") is None:
-        pytest.skip("tensorrt_rtx isn't installed")
+    if not has_builder(flavour):
+        pytest.skip(f"{flavour} isn't installed")
     targets = [
         target
         for target in map(load_target, target_names())
-        if target.kind == "rtx" and target.gpu and target.gpu.compute_capability == device.compute_capability
+        if target.gpu is not None
+        and target.gpu.compute_capability == device.compute_capability
+        and (flavour == TENSORRT or target.kind == "rtx")
     ]
     if not targets:
-        pytest.skip(f"TensorRT-RTX targets know no compute capability {device.compute_capability} ({device.name})")
-    return targets[0]
+        pytest.skip(f"no target of {flavour} has compute capability {device.compute_capability} ({device.name})")
+    # Whichever module of Jetson this is: it is tried here, and goes nowhere.
+    options = BuildOptions(any_gpu=True, memory_check=False)
+    return lambda artefact: plan_from_artefact(artefact, targets[:1], tmp_path, flavour=flavour, options=options).path
 
 
 @pytest.fixture
-def rtx_plan(device: CudaDevice, card: Target, markers: ModuleType, tmp_path: Path) -> tuple[Path, str]:
-    """A plan of TensorRT-RTX for this card, and the library of CUDA to run it with."""
-    artefact = markers.write_artefact(tmp_path / "m.onnx", batch="1-4")
-    return plan_from_artefact(artefact, [card], tmp_path, flavour=RTX).path, device.library.partition(" ")[0]
+def plan(device: CudaDevice, built: Build, markers: ModuleType, tmp_path: Path) -> tuple[Path, str]:
+    """A plan of crops, and the library of CUDA to run it with."""
+    return built(markers.write_artefact(tmp_path / "m.onnx", batch="1-4")), device.library.partition(" ")[0]
+
+
+def test_what_was_built_is_what_the_driver_says(plan: tuple[Path, str], device: CudaDevice) -> None:
+    facts = read_manifest(plan[0]).plan
+    assert facts is not None
+    if facts.flavour == TENSORRT:
+        assert facts.gpu_name == device.name
+        assert facts.layer_precision
+    assert facts.compute_capabilities == (device.compute_capability,)
 
 
 @pytest.mark.parametrize("wait", ["block", "spin"])
-def test_a_plan_of_tensorrt_rtx_gives_the_numbers_of_the_cpu(
-    rtx_plan: tuple[Path, str], markers: ModuleType, wait: str
-) -> None:
-    path, cuda = rtx_plan
+def test_a_plan_gives_the_numbers_of_the_cpu(plan: tuple[Path, str], markers: ModuleType, wait: str) -> None:
+    path, cuda = plan
     crops = _crops(markers, 5)
     with open_session(path.parent / "m.onnx") as cpu, open_session(path, cuda=cuda, wait=wait) as session:
         for people in (1, 2, 3, 4, 5, 1):
@@ -226,18 +239,18 @@ def test_a_plan_of_tensorrt_rtx_gives_the_numbers_of_the_cpu(
                 np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_crops_cut_by_the_gpu_give_the_joints_of_the_cpus(rtx_plan: tuple[Path, str], markers: ModuleType) -> None:
-    path, cuda = rtx_plan
+def test_crops_cut_by_the_gpu_give_the_joints_of_the_cpus(plan: tuple[Path, str], markers: ModuleType) -> None:
+    path, cuda = plan
     frame, box = markers.painted_crop(markers.spread_places()), [(4, 6, 43, 57)]
     with PoseEstimator(path, cuda=cuda) as cpu, PoseEstimator(path, cuda=cuda, crops="gpu") as gpu:
         np.testing.assert_allclose(gpu(frame, box).scores, cpu(frame, box).scores, atol=1 / 255)
 
 
 def test_a_plan_of_frames_gives_the_numbers_of_the_cpu(
-    device: CudaDevice, card: Target, markers: ModuleType, made_frame_network: ModuleType, tmp_path: Path
+    device: CudaDevice, built: Build, markers: ModuleType, made_frame_network: ModuleType, tmp_path: Path
 ) -> None:
     artefact = made_frame_network.write_artefact(tmp_path / "f.onnx", markers.RECIPE)
-    plan = plan_from_artefact(artefact, [card], tmp_path, flavour=RTX).path
+    plan = built(artefact)
     boxes = [(10, 10, 60, 70), (30, 5, 80, 80), (-20, 0, 40, 100), (0, 0, 119, 89), (5, 5, 30, 60)]
     with PoseEstimator(artefact) as cpu, PoseEstimator(plan, cuda=device.library.partition(" ")[0]) as gpu:
         for height, width in ((90, 120), (720, 1280), (90, 120)):
@@ -248,8 +261,8 @@ def test_a_plan_of_frames_gives_the_numbers_of_the_cpu(
                 np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=1e-5, atol=1e-2)
 
 
-def test_a_second_process_opens_the_plan_meanwhile(rtx_plan: tuple[Path, str]) -> None:
-    path, cuda = rtx_plan
+def test_a_second_process_opens_the_plan_meanwhile(plan: tuple[Path, str]) -> None:
+    path, cuda = plan
     found = measure_artefact(
         path, frame=still_frame(240, 320), people=5, limits=Limits(iterations=5), gpu={"cuda": cuda}
     )
@@ -257,11 +270,11 @@ def test_a_second_process_opens_the_plan_meanwhile(rtx_plan: tuple[Path, str]) -
     assert found.first_ms > 0
 
 
-def test_what_torch_has_on_the_gpu_is_taken_there(rtx_plan: tuple[Path, str], markers: ModuleType) -> None:
+def test_what_torch_has_on_the_gpu_is_taken_there(plan: tuple[Path, str], markers: ModuleType) -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("this torch has no CUDA")
-    path, cuda = rtx_plan
+    path, cuda = plan
     crops = _crops(markers, 5)
     with open_session(path, cuda=cuda) as session:
         expected = session.run(crops)[0]
