@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amfac_edge.artefact import RTX, TENSORRT, Outcome, examine, manifest_path, read_manifest
+from amfac_edge.artefact import FP16, RTX, TENSORRT, Outcome, examine, manifest_path, read_manifest, takes_both_forms
 from amfac_edge.artefact.plan_header import read_plan_header
 from amfac_edge.compiler.bindings import has_builder, load_bindings
 from amfac_edge.compiler.forms import FLAG_FORM_FILE, plan_for_this_machine
@@ -85,6 +85,11 @@ def plan_for_run(
         if _serves(path, host, links, version):
             return RunPlan(path)
     say(f"the first run here builds the plan, and keeps it in {kept}")
+    if kit is None and manifest.precision == FP16 and takes_both_forms(version):
+        say(
+            f"TensorRT {version} takes FP16 in two forms, and this is the typed one, untried: the kit of this export "
+            "builds both, tries them, and keeps the faster that is right"
+        )
     if flavour == RTX:
         built = plan_from_artefact(artefact, [target], kept, options=options, progress=progress)
     else:

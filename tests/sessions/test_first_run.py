@@ -117,6 +117,24 @@ def test_the_first_run_builds_and_the_next_ones_do_not(
     assert [path.stat().st_mtime_ns for path in kept(board)] == [before]
 
 
+@pytest.mark.parametrize("young", [True, False])
+def test_one_form_of_two_is_said_to_be_one(
+    board: Board,
+    engine: Path,
+    picture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    young: bool,
+) -> None:
+    manifest_path(engine).write_bytes(dataclasses.replace(read_manifest(engine), precision="fp16").as_bytes())
+    is_here(board, monkeypatch)
+    monkeypatch.setattr(first_run, "takes_both_forms", lambda version: young and version == "10.16.2")
+    code, _, said = run(capsys, "--engine", engine, "--source", picture)
+    assert code == 0, said
+    assert ("takes FP16 in two forms, and this is the typed one, untried" in said) is young
+
+
 @pytest.mark.parametrize("change", ["another power mode", "another network", "a damaged plan", "another TensorRT"])
 def test_what_was_kept_for_something_else_is_not_taken(
     board: Board,
