@@ -24,7 +24,7 @@ help:
 	@echo "make sshd      an ssh server, unpacked into .make: the tests of building over ssh connect to it"
 	@echo "make rtsp      an RTSP server and a static ffmpeg, unpacked into .make: the tests of cameras watch its stream"
 	@echo "make triton    a Triton server (140 MB) into .make: the tests of Triton repositories serve them"
-	@echo "make gstreamer GStreamer and its bindings, unpacked into .make: a test reads real pipelines"
+	@echo "make gstreamer GStreamer, its bindings and an OpenCV that has it (120 MB) into .make: tests read real pipelines"
 	@echo "make camera-age  how old a camera's frames are in hand: a naive loop beside ours, on that server (3 minutes)"
 	@echo "make peers     environments of what people use instead (1 GB) into .make: amfac-bench peers times them too"
 	@echo "make check     the quality tools alone          make tests     the tests alone"
@@ -164,16 +164,28 @@ GSTREAMER := .make/gstreamer/usr/lib/python3/dist-packages/gi/__init__.py
 GSTREAMER_PACKAGES := python3-gi libgirepository-1.0-1 gir1.2-glib-2.0 gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
     libgstreamer1.0-0 libgstreamer-plugins-base1.0-0 gstreamer1.0-plugins-base liborc-0.4-0
 
+# OpenCV as a JetPack has it, with GStreamer, also for the system's Python: linked to all of its libraries, 120 MB.
+OPENCV := .make/opencv
+OPENCV_PACKAGES := python3-opencv python3-numpy libgstreamer1.0-0 libgstreamer-plugins-base1.0-0 gstreamer1.0-plugins-base
+
 gstreamer:
 	@if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
-	    $(MAKE) --no-print-directory $(GSTREAMER); \
-	else echo "make gstreamer: no apt here; the test of pipelines is skipped"; fi
+	    $(MAKE) --no-print-directory $(GSTREAMER) $(OPENCV)/.unpacked; \
+	else echo "make gstreamer: no apt here; the tests of pipelines are skipped"; fi
 
 $(GSTREAMER):
 	@rm -rf .make/gstreamer .make/gstreamer-packages && mkdir -p .make/gstreamer .make/gstreamer-packages
 	@cd .make/gstreamer-packages && { apt-get -qq download $(GSTREAMER_PACKAGES) || \
 	    { apt-get -qq update && apt-get -qq download $(GSTREAMER_PACKAGES); }; }
 	@for package in .make/gstreamer-packages/*.deb; do dpkg-deb -x "$$package" .make/gstreamer || exit 1; done
+
+$(OPENCV)/.unpacked:
+	@rm -rf $(OPENCV) $(OPENCV)-packages && mkdir -p $(OPENCV) $(OPENCV)-packages
+	@cd $(OPENCV)-packages && needed() { { apt-get -qq --simulate --no-install-recommends install $(OPENCV_PACKAGES) | \
+	        sed -n "s/^Inst \([^ ]*\) .*/\1/p"; printf "%s\n" $(OPENCV_PACKAGES); } | sort -u; } && \
+	    { apt-get -qq download $$(needed) || { apt-get -qq update && apt-get -qq download $$(needed); }; }
+	@for package in $(OPENCV)-packages/*.deb; do dpkg-deb -x "$$package" $(OPENCV) || exit 1; done
+	@rm -rf $(OPENCV)-packages && touch $@
 
 camera-age: rtsp
 	PYTHONPATH=. $(RUN)/python tests/cameras/measure_age.py

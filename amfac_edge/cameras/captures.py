@@ -182,4 +182,7 @@ def _cure(address: CameraAddress) -> str:
         return "Check host, path, user and password with another player; transport=udp may be what the camera takes."
     if address.kind == "v4l2":
         return "Check that the device is there (ls /dev/video*), free, and yours to read (group video)."
-    return "Try the pipeline with gst-launch-1.0, with fakesink in the place of appsink."
+    return (
+        "Try the pipeline with gst-launch-1.0, with fakesink in the place of appsink. "
+        'A name of the appsink\'s own must hold "appsink": OpenCV finds it by that.'
+    )

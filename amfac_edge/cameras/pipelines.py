@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SINK", "camera_pipeline"]
 
-SINK = "amfac"
-"""The name of the appsink of a pipeline that was made here."""
+SINK = "amfac_appsink"
+"""The name of the appsink of a pipeline that was made here. OpenCV finds a sink by "appsink" in its name."""
 
 _NEWEST = f"appsink name={SINK} drop=true max-buffers=1 sync=false"
 _BGRX = "video/x-raw,format=BGRx"

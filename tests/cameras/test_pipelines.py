@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from amfac_edge.errors import MachineError
 if TYPE_CHECKING:
     from amfac_edge.cameras import CameraAddress
 
-SINK = "appsink name=amfac drop=true max-buffers=1 sync=false"
+SINK = "appsink name=amfac_appsink drop=true max-buffers=1 sync=false"
 
 
 def address(source: str) -> CameraAddress:
@@ -63,6 +64,18 @@ def address(source: str) -> CameraAddress:
 )
 def test_pipelines(source: str, jetson: bool, pipeline: str) -> None:  # noqa: FBT001 - a parameter
     assert camera_pipeline(address(source), jetson=jetson) == pipeline
+
+
+@pytest.mark.parametrize("jetson", [False, True])
+@pytest.mark.parametrize(
+    "source", ["csi://0", "v4l2:///dev/video0", "v4l2:///dev/video0?format=yuyv", "rtsp://host/a", "gst:videotestsrc"]
+)
+def test_opencv_finds_the_sink_of_every_pipeline(source: str, jetson: bool) -> None:  # noqa: FBT001
+    pipeline = camera_pipeline(address(source), jetson=jetson)
+    # OpenCV's GStreamer reader knows a sink by its element's name alone, and a pipeline without one doesn't open:
+    # "appsink" or "opencvsink" must be in it. Without a name GStreamer calls it appsink0.
+    (named,) = re.findall(r"! appsink name=(\S+)", pipeline)
+    assert "appsink" in named or "opencvsink" in named
 
 
 def test_a_quote_in_an_address_ends_nothing() -> None:
