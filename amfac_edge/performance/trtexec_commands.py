@@ -41,6 +41,8 @@ def trtexec_commands(
         shapes = f"frame:{_LARGEST_FRAME[0]}x{_LARGEST_FRAME[1]}x3,affines:{batch}x2x3"
     # Ours is one stream: no transfer goes on beside the next run.
     words = ["trtexec", f"--loadEngine={path}", f"--warmUp={_WARMUP_MS}", "--exposeDMA"]
+    if manifest.plan is not None and manifest.plan.host_code:
+        words.append("--versionCompatible")  # it loads no such plan without
     if limits.iterations is not None:
         words += [f"--iterations={limits.iterations}", "--duration=0"]
     else:

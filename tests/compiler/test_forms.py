@@ -35,13 +35,15 @@ head = ("MATRIX_MULTIPLY", "FLOAT", "Gemm_4", "")
 module = fakes.bindings("10.3.0", types=(*fakes.TYPES, head))
 def build(self, network, config):
     typed = module.record.told["network_flags"] != 0
-    assert module.record.told["flags"] == ([] if typed else ["FP16", "OBEY_PRECISION_CONSTRAINTS"])
+    told = set(module.record.told["flags"])
+    assert told - {{"VERSION_COMPATIBLE"}} == (set() if typed else {{"FP16", "OBEY_PRECISION_CONSTRAINTS"}})
     assert ("held" in module.record.told) is not typed
     if os.environ.get("PRETEND_FAILS") in ("both", "typed" if typed else "flag"):
         said = "Error Code 10: Internal Error (Could not find any implementation for node Mish)"
         self._logger.log(fakes.Severity.ERROR, said)
         return None
-    return b"ftrt".ljust(64, b"\\0") + module.record.told["content"]
+    head = b"ftrt" + (b"lean runtime" if "VERSION_COMPATIBLE" in told else b"")
+    return head.ljust(64, b"\\0") + module.record.told["content"]
 module.Builder.build_serialized_network = build
 globals().update(vars(module))
 """
@@ -120,6 +122,14 @@ def test_the_faster_of_two_right_forms_is_kept(artefact: Path, monkeypatch: pyte
     assert again.plan is not None
     assert (again.plan.settings["form"], again.plan.settings["strongly_typed"]) == ("typed", True)
     assert again.digests["onnx"] == read_manifest(artefact).digests["artefact"]
+
+
+def test_version_compatible_plans_are_tried_like_others(artefact: Path) -> None:
+    built = build(artefact, version_compatible=True)
+    assert built.manifest.plan is not None
+    assert built.manifest.plan.host_code
+    assert built.manifest.plan.settings["trial"]["moved"] == 0
+    assert [one["tried"] for one in built.manifest.plan.settings["other_forms"]] == [True]
 
 
 def test_a_fast_one_that_is_wrong_is_not(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:

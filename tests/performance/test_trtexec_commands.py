@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amfac_edge.artefact import BatchRange, Manifest
+from amfac_edge.artefact import BatchRange, Manifest, PlanFacts
 from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.performance.timing import Limits
 from amfac_edge.performance.trtexec_commands import trtexec_commands
@@ -48,3 +48,13 @@ def test_a_crowd_is_timed_in_the_largest_batch_and_a_path_is_quoted() -> None:
     fixed = dataclasses.replace(MANIFEST, batch=BatchRange(1, 1, 1))
     commands = trtexec_commands(Path("m.plan"), fixed, people=1, graphs=True, spinning=False, limits=Limits())
     assert not any("--shapes" in command for command in commands.values())
+
+
+def test_a_version_compatible_plan_is_let_in() -> None:
+    built = PlanFacts("tensorrt", "10.3.0", ("8.7",))
+    for host_code in (False, True):
+        described = dataclasses.replace(MANIFEST, plan=dataclasses.replace(built, host_code=host_code))
+        commands = trtexec_commands(
+            Path("m.plan"), described, people=1, graphs=True, spinning=False, limits=Limits()
+        ).values()
+        assert [" --versionCompatible " in command for command in commands] == [host_code, host_code]

@@ -1,7 +1,7 @@
 """A stand-in for trtexec: options and files as NVIDIA's has them, numbers from ONNX Runtime.
 
-Its "plan" is 64 bytes of head and the ONNX itself. Options that it doesn't know are refused, as the real one refuses
-them. `PRETEND_MS` says how long an inference takes by a plan's name, `PRETEND_WRONG` which plan computes nonsense.
+Its "plan" is 64 bytes of head and the ONNX itself; `HOST_CODE` in the head stands for a version-compatible plan, which
+the real one loads with --versionCompatible alone. Options that it doesn't know are refused, as the real one refuses them. `PRETEND_MS` says how long an inference takes by a plan's name, `PRETEND_WRONG` which plan computes nonsense.
 """
 
 import json
@@ -12,11 +12,22 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-KNOWN = {"loadEngine", "loadInputs", "shapes", "exportOutput", "exportTimes", "warmUp", "duration", "iterations"}
+HOST_CODE = b"lean runtime"
+KNOWN = {
+    "loadEngine",
+    "versionCompatible",
+    "loadInputs",
+    "shapes",
+    "exportOutput",
+    "exportTimes",
+    "warmUp",
+    "duration",
+    "iterations",
+}
 
 
 def main() -> int:
-    given = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[1:])
+    given = {name: value for name, _, value in (word.removeprefix("--").partition("=") for word in sys.argv[1:])}
     if set(given) - KNOWN:
         sys.stdout.write(f"[E] Unknown option: {set(given) - KNOWN}\n")
         return 1
@@ -24,6 +35,9 @@ def main() -> int:
     content = plan.read_bytes()
     if content[:4] != b"ftrt":
         sys.stdout.write("[E] Error[1]: Serialization assertion plan->header.magicTag == kPLAN_MAGIC_TAG failed.\n")
+        return 1
+    if HOST_CODE in content[:64] and "versionCompatible" not in given:
+        sys.stdout.write("[E] IRuntime::deserializeCudaEngine: Error Code 3: engine host code is not allowed\n")
         return 1
     session = onnxruntime.InferenceSession(content[64:], providers=["CPUExecutionProvider"])
     files = dict(pair.split(":", 1) for pair in given["loadInputs"].split(","))
