@@ -1,7 +1,8 @@
 """A stand-in for trtexec: options and files as NVIDIA's has them, numbers from ONNX Runtime.
 
 Its "plan" is 64 bytes of head and the ONNX itself; `HOST_CODE` in the head stands for a version-compatible plan, which
-the real one loads with --versionCompatible alone. Options that it doesn't know are refused, as the real one refuses them. `PRETEND_MS` says how long an inference takes by a plan's name, `PRETEND_WRONG` which plan computes nonsense.
+the real one loads with --versionCompatible alone. Options that it doesn't know are refused, as the real one refuses
+them. `PRETEND_MS` says how long an inference takes by a plan's name, `PRETEND_WRONG` which plan computes nonsense.
 """
 
 import json
