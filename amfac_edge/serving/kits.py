@@ -1,7 +1,7 @@
 """Board kits: an archive with an artefact, and all that builds its plan on the board but Python, NumPy and TensorRT.
 
-Its one folder holds the artefact with its manifest, kit.json (for which target), build.py, and the lean rooms of this
-package with the declared targets and recipes.
+Its one folder holds the artefact with its manifest, kit.json (for which target), build.py, the commands that look at
+the plan, measure and run it, and the lean rooms of this package with the declared targets and recipes.
 """
 
 from __future__ import annotations
@@ -26,26 +26,57 @@ if TYPE_CHECKING:
     from amfac_edge.artefact import Manifest
     from amfac_edge.declared.target import Target
 
-__all__ = ["KIT_FILE", "KIT_SCHEMA", "kit_name", "write_kit"]
+__all__ = ["JETPACK_5", "KIT_FILE", "KIT_SCHEMA", "kit_name", "write_kit"]
 
 KIT_FILE, KIT_SCHEMA = "kit.json", "amfac-kit/1"
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 _COMMANDS = ("__init__", "bench", "build_kit", "doctor", "doctor_file", "info", "run")
 _IMPORT = re.compile(r"^( *)from amfac_edge\.(\w+)(?:\.(\w+))?", re.MULTILINE)
-_BUILD = '''"""Builds the plan of this kit on the machine that it is for: python3 build.py (--help tells more)."""
+JETPACK_5 = (
+    "JetPack 5 has none: its own trtexec may take what amfac-export --opset 17 writes "
+    "(trtexec --onnx=MODEL.onnx --saveEngine=MODEL.plan --fp16; the shapes are in docs/targets.md)."
+)
+_NEEDS = f"It needs Python 3.10 or newer, which JetPack 6 and 7 bring as python3. {JETPACK_5}"
+_NUMPY = "sudo apt install python3-numpy, on a Jetson; elsewhere pip install numpy"
+# What is before the package's import is read by any Python since 2.7.
+_SCRIPT = '''"""{does}"""
 
 import sys
-from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
 
-from amfac_edge.cli.build_kit import main
+def lack():
+    if sys.version_info < (3, 10):
+        return "this is Python %d.%d" % sys.version_info[:2], {needs!r}
+    try:
+        import numpy
+    except ImportError as error:
+        return "NumPy can't be imported: %s" % error, {numpy!r}
+    return None
+
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], HERE))
+    lacking = lack()
+    if lacking:
+        sys.stderr.write("{name}.py: error: %s\\n  %s\\n" % lacking)
+        sys.exit(3)
+
+    from pathlib import Path
+
+    kit = Path(__file__).resolve().parent
+    sys.path.insert(0, str(kit))
+
+    {imported}
+
+    sys.exit(main({arguments}))
 '''
+_SCRIPTS = {
+    "build": "Builds the plan of this kit on the machine that it is for: python3 build.py (--help tells more).",
+    "bench": "Measures a plan on this machine: amfac-bench, out of the kit.",
+    "doctor": "Says whether a plan will load on this machine: amfac-doctor, out of the kit.",
+    "info": "Says what a plan is: amfac-info, out of the kit.",
+    "run": "Finds people's joints by a plan: amfac-run, out of the kit.",
+}
 
 
 def kit_name(artefact: Path) -> str:
@@ -113,13 +144,26 @@ def _members(
     # As it lies there, to the byte: a signature beside it is of these.
     yield manifest_path(artefact).name, manifest_path(artefact).read_bytes()
     yield from beside.items()
-    yield "build.py", _BUILD.encode()
+    for name, does in _SCRIPTS.items():
+        yield f"{name}.py", _script(name, does)
     package = Path(amfac_edge.__file__).parent
     for source in sorted({package / "__init__.py", *_sources(package)}):
         yield f"amfac_edge/{source.relative_to(package).as_posix()}", source.read_bytes()
     for room in ("engines", "export"):
         for declared in sorted(declared_folder(room).glob("*.toml")):
             yield f"amfac_edge/_declared/{room}/{declared.name}", json_bytes(read_toml(declared))
+
+
+def _script(name: str, does: str) -> bytes:
+    module, arguments = ("build_kit", "sys.argv[1:], kit") if name == "build" else (name, "")
+    return _SCRIPT.format(
+        does=does,
+        name=name,
+        needs=_NEEDS,
+        numpy=_NUMPY,
+        imported=f"from amfac_edge.cli.{module} import main",
+        arguments=arguments,
+    ).encode()
 
 
 def _sources(package: Path) -> set[Path]:

@@ -8,6 +8,7 @@ from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.errors import AmfacError, GateError, MachineError, ModelFileError
+from amfac_edge.serving.kits import JETPACK_5
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +107,7 @@ def _known_host(board: Board) -> str:
 def _python_failure(board: Board, code: int, text: str, last: str) -> MachineError:
     cure = "It needs Python 3.10 or newer there: --remote-python PATH names one; JetPack 6 and 7 bring one as python3."
     if TOO_OLD in text:
-        cure += " JetPack 5 has none: docs/targets.md tells what its own trtexec may do with an ONNX of --opset 17."
+        cure += f" {JETPACK_5}"
         version = text.partition(TOO_OLD)[2].split()[0]
         return MachineError(f"{board.python} on {board} is Python {version}, older than 3.10", cure=cure)
     if code in (_NOT_FOUND, _NOT_RUNNABLE):

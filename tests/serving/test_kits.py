@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -34,6 +35,14 @@ sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(fi
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+# Runs one in another Python than this, or where a module is absent, as far as it can be pretended.
+PRETENDED = """
+import runpy, sys
+{pretend}
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+SCRIPTS = ["bench.py", "build.py", "doctor.py", "info.py", "run.py"]
 EVERY_MODULE = """
 import importlib, json, sys
 from pathlib import Path
@@ -84,6 +93,45 @@ def test_a_kit_has_what_its_builder_needs(artefact: Path, unpacked: Path) -> Non
     script.write_text(EVERY_MODULE)
     done = bare(str(script), str(unpacked), cwd=unpacked)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    ("pretend", "problem", "cure"),
+    [
+        ("sys.version_info = (3, 8, 10)", "this is Python 3.8", "JetPack 5 has none: its own trtexec may take"),
+        ("sys.version_info = (2, 7, 18)", "this is Python 2.7", "needs Python 3.10 or newer"),
+        ("sys.modules['numpy'] = None", "NumPy can't be imported: import of numpy", "sudo apt install python3-numpy"),
+    ],
+)
+def test_a_python_that_cannot_run_it_is_told_so(
+    unpacked: Path, name: str, pretend: str, problem: str, cure: str
+) -> None:
+    words = [sys.executable, "-c", PRETENDED.format(pretend=pretend), name]
+    done = subprocess.run(words, cwd=unpacked, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"{name}: error: {problem}")
+    assert cure in second
+
+
+def test_old_pythons_can_read_its_scripts(unpacked: Path) -> None:
+    assert sorted(path.name for path in unpacked.glob("*.py")) == SCRIPTS
+    for name in SCRIPTS:
+        text = (unpacked / name).read_text()
+        assert text.isascii()
+        ast.parse(text, feature_version=(3, 4))
+
+
+def test_the_artefact_is_looked_at_out_of_the_kit(unpacked: Path, artefact: Path) -> None:
+    told = bare("info.py", artefact.name, cwd=unpacked)
+    assert told.returncode == 0, told.stderr
+    assert "orin-nano-8" in told.stdout
+    looked = bare("doctor.py", artefact.name, cwd=unpacked)
+    assert looked.returncode in {0, 3}, looked.stderr  # 3 where there is no ONNX Runtime
+    assert "ONNX Runtime" in looked.stdout
+    for name, option in (("run.py", "--source"), ("bench.py", "--help")):
+        assert option in bare(name, "--help", cwd=unpacked).stdout
 
 
 def test_the_same_artefact_gives_the_same_bytes(artefact: Path, tmp_path: Path) -> None:

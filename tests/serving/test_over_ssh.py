@@ -291,7 +291,7 @@ def test_a_package_that_is_not_there(artefact: Path, board_machine: BoardMachine
     board_machine.client(PYTHONPATH=modules(board_machine, **{package: absent}))
     said = build(artefact, "--anyway")
     known = {
-        "numpy": "on board has no package numpy\n  There: sudo apt install python3-numpy",
+        "numpy": "on board: NumPy can't be imported: No module named 'numpy'\n  sudo apt install python3-numpy",
         "tensorrt": "TensorRT's Python bindings, which are not here\n  On a Jetson: sudo apt install",
     }
     assert known[package] in said
