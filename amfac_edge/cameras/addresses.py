@@ -10,7 +10,9 @@ and `codec` (h264, h265) of rtsp. Other parameters of an rtsp address belong to 
 that has a name of ours reaches it as `camera.fps=15`.
 
 A password may stand in an address. It reaches the library that connects, and nothing else: `CameraAddress.name` is
-what is shown, and `CameraAddress.cleaned` takes it out of what a library says.
+what is shown, and `CameraAddress.cleaned` takes it out of what a library says. It ends at the last "@"; signs in it
+that part an address (/ ? # @) are encoded for the library, which would take what stands before them for a host, and
+look it up. Signs that are encoded already stay as they are.
 """
 
 from __future__ import annotations
@@ -101,7 +103,7 @@ def camera_address(source: str) -> CameraAddress | None:
     if kind == "v4l2" and not place.startswith("/dev/"):
         raise FrameError(f'{name}: "{place}" is no device', cure="Give v4l2:///dev/video0, with three strokes.")
     if kind == "rtsp":
-        place = f"{scheme}://{place}" + (f"?{kept}" if kept else "")
+        place = f"{scheme}://{_with_encoded_password(place, name)}" + (f"?{kept}" if kept else "")
     options = {key: value for key, value in given.items() if key not in _SIZES}
     return CameraAddress(
         kind, place, name, _side(given, "width", name), _side(given, "height", name), _fps(given, name), options
@@ -136,6 +138,25 @@ def _parted(rest: str, kind: str) -> tuple[str, str, str]:
     credentials, at, host = rest.rpartition("@")
     place, mark, query = host.partition("?")
     return credentials + at + place, mark, query
+
+
+def _with_encoded_password(place: str, name: str) -> str:
+    """`place` with user and password as an address may hold them."""
+    credentials, at, host = place.rpartition("@")
+    parts = re.split(r"[/?#]", credentials, maxsplit=1)
+    if len(parts) > 1 and ":" not in credentials:
+        # Nobody's password: an "@" in the path, or in a parameter.
+        return place
+    if len(parts) > 1 and "@" in parts[0]:
+        raise FrameError(
+            f'{name}: which "@" ends the password can\'t be told',
+            cure='Write an "@" of password or path as %40, and "/", "?" and "#" of the password as %2F, %3F and %23.',
+        )
+    return ":".join(_encoded(part) for part in credentials.split(":", 1)) + at + host
+
+
+def _encoded(part: str) -> str:
+    return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", part), safe="%!$&'()*+,;=:")
 
 
 def _parameters(query: str, kind: str, name: str) -> tuple[dict[str, str], str]:

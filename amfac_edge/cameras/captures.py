@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["Capture", "OpenCvCapture", "Picture", "opencv_has_gstreamer"]
 
 _OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_LOG_VARIABLE, _QUIET = "OPENCV_FFMPEG_LOGLEVEL", "-8"
 # Half a second of looking at the stream is enough for its size; FFmpeg's own five delay every connection.
 _LOOK = "analyzeduration;500000|probesize;500000"
 _MOST_FPS = 1_000.0
+# OpenCV's LOG_LEVEL_SILENT.
+_SILENT = 0
 
 
 class Picture(NamedTuple):
@@ -137,8 +140,8 @@ class _Opening:
     """What OpenCV has for the whole process only, set while cameras are being opened.
 
     FFmpeg's options come from the environment; who has set the variable knows better. OpenCV's log is off, since it
-    quotes addresses and pipelines with the passwords in them. Cameras open side by side, but for those with another
-    transport.
+    quotes addresses and pipelines with the passwords in them. So is FFmpeg's, for good: connections that stand use it
+    too. Cameras open side by side, but for those with another transport.
     """
 
     def __init__(self) -> None:
@@ -165,10 +168,12 @@ class _Opening:
 
     def _set(self, cv2: Any, transport: str) -> None:  # noqa: ANN401
         self._transport = transport
-        logging = getattr(getattr(cv2, "utils", None), "logging", None)
-        if logging is not None:
-            before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-            self._restore.append(lambda: logging.setLogLevel(before))
+        os.environ.setdefault(_LOG_VARIABLE, _QUIET)
+        # Builds of OpenCV 4.5 and 4.6 have one of the two.
+        log_level = getattr(getattr(getattr(cv2, "utils", None), "logging", cv2), "setLogLevel", None)
+        if log_level is not None:
+            before = log_level(_SILENT)
+            self._restore.append(lambda: log_level(before))
         if _OPTIONS_VARIABLE not in os.environ:
             os.environ[_OPTIONS_VARIABLE] = f"rtsp_transport;{transport}|{_LOOK}"
             self._restore.append(lambda: os.environ.pop(_OPTIONS_VARIABLE, None))
@@ -179,7 +184,10 @@ _opening = _Opening()
 
 def _cure(address: CameraAddress) -> str:
     if address.kind == "rtsp":
-        return "Check host, path, user and password with another player; transport=udp may be what the camera takes."
+        return (
+            "Check host, path, user and password with another player; transport=udp may be what the camera takes. "
+            'An "@" of the path is written %40.'
+        )
     if address.kind == "v4l2":
         return "Check that the device is there (ls /dev/video*), free, and yours to read (group video)."
     return (

@@ -95,6 +95,34 @@ def test_a_password_is_shown_nowhere(source: str) -> None:
     assert "hush" not in address.cleaned(f"GStreamer: can't open {source}")
 
 
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ("warden:hush%21hush@host/a", "warden:hush%21hush@host/a"),
+        ("operator7:554/cret@127.0.0.1:9/x", "operator7:554%2Fcret@127.0.0.1:9/x"),
+        ("u:a/b?c#d@host/a?b=c", "u:a%2Fb%3Fc%23d@host/a?b=c"),
+        ("u:a@b@host/a", "u:a%40b@host/a"),
+        ("u:100%@host/a", "u:100%25@host/a"),
+        ("u:5%2fa%zz:é@host/a", "u:5%2fa%25zz:%C3%A9@host/a"),
+        ("u/v:p@host", "u%2Fv:p@host"),
+        ("warden@host/a", "warden@host/a"),
+        ("host/cam@1", "host/cam@1"),
+        ("host/a?mail=b@c", "host/a?mail=b@c"),
+        ("host:554/a", "host:554/a"),
+    ],
+)
+def test_a_library_takes_no_part_of_a_password_for_a_host(given: str, place: str) -> None:
+    address = camera_address(f"rtsp://{given}")
+    assert address is not None
+    assert address.place == f"rtsp://{place}"
+
+
+def test_a_password_that_ends_at_one_or_another_place_reaches_nobody() -> None:
+    with pytest.raises(FrameError, match=r"rtsp://host/a: which \"@\" ends the password.*\n.*%40") as caught:
+        camera_address(f"rtsp://warden:a@b/{SECRET}@host/a")
+    assert "hush" not in str(caught.value)
+
+
 def test_a_library_s_words_are_kept_but_for_the_password() -> None:
     address = camera_address(WITH_PASSWORD)
     assert address is not None

@@ -71,15 +71,22 @@ def test_frames_are_new_however_slow_the_app_is(made_rtsp: Any, camera: Any, sai
     assert not said
 
 
-def test_a_password_reaches_no_log(camera: Any, said: list[str], capfd: pytest.CaptureFixture[str]) -> None:  # noqa: ANN401
-    with opened(camera.with_password, said) as source:
+@pytest.mark.parametrize("password", ["hush%21hush", "hush@hush%hush", "554/hush?hush#hush@hush%hush"])
+def test_a_password_reaches_no_log(
+    camera: Any,  # noqa: ANN401
+    said: list[str],
+    capfd: pytest.CaptureFixture[str],
+    password: str,
+) -> None:
+    with_password = camera.url.replace("//", f"//warden:{password}@")
+    with opened(with_password, said) as source:
         frames = iter(source)
         name = next(frames).name
         camera.kill_server()
         threading.Timer(1.0, camera.start).start()
         until(frames, lambda _: source.counts().connections == 2)
     with pytest.raises(FrameError) as caught:
-        open_source(camera.with_password.replace("cam0", "cam7"))
+        open_source(with_password.replace("cam0", "cam7"))
     out, err = capfd.readouterr()
     shown = (name, str(caught.value), out, err, *said)
     assert name == f"rtsp://127.0.0.1:{camera.port}/cam0"
