@@ -60,11 +60,9 @@ def _rtsp(address: CameraAddress, jetson: bool) -> list[str]:  # noqa: FBT001
     transport = address.options.get("transport", "tcp")
     source = f"rtspsrc location={_quoted(address.place)} latency=0 drop-on-latency=true protocols={transport}"
     codec = address.options.get("codec", "h264")
-    stages = [source, f"rtp{codec}depay", f"{codec}parse"]
-    if jetson:
-        scaled = f"{_BGRX},{_pixels(address)}".rstrip(",")
-        return [*stages, "nvv4l2decoder enable-max-performance=1", _LEAKY, "nvvidconv", scaled, _NEWEST]
-    return [*stages, f"avdec_{codec}", _LEAKY, _BGR, _NEWEST]
+    decoder = "nvv4l2decoder enable-max-performance=1" if jetson else f"avdec_{codec}"
+    # No size: nvvidconv would stretch the frame to it. `LiveSource` scales the frames of network cameras, in their shape.
+    return [source, f"rtp{codec}depay", f"{codec}parse", decoder, *_converted(jetson), _NEWEST]
 
 
 def _given(address: CameraAddress, _jetson: bool) -> list[str]:  # noqa: FBT001
@@ -82,12 +80,8 @@ def _size(address: CameraAddress) -> str:
     # GStreamer wants a fraction: 29.97 is 2997/100.
     whole = rate is not None and rate == int(rate)
     fps = "" if rate is None else f"framerate={int(rate)}/1," if whole else f"framerate={round(rate * 100)}/100,"
-    return _pixels(address) + fps
-
-
-def _pixels(address: CameraAddress) -> str:
     sides = (("width", address.width), ("height", address.height))
-    return "".join(f"{name}={value}," for name, value in sides if value is not None)
+    return "".join(f"{name}={value}," for name, value in sides if value is not None) + fps
 
 
 def _quoted(value: str) -> str:

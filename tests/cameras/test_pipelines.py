@@ -55,7 +55,7 @@ def address(source: str) -> CameraAddress:
             (
                 'rtspsrc location="rtsp://u:p@host/a" latency=0 drop-on-latency=true protocols=tcp ! rtph265depay ! '
                 "h265parse ! nvv4l2decoder enable-max-performance=1 ! queue max-size-buffers=1 leaky=downstream ! "
-                f"nvvidconv ! video/x-raw,format=BGRx,width=640,height=360 ! {SINK}"
+                f"nvvidconv ! video/x-raw,format=BGRx ! {SINK}"
             ),
         ),
         ("gst:a ! b ! ", False, f"a ! b ! videoconvert ! video/x-raw,format=BGR ! {SINK}"),
