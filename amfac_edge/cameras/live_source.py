@@ -4,7 +4,8 @@ A thread reads the camera as fast as it sends and keeps one frame, the newest. T
 next; what it was too slow for is dropped and counted. So a frame is at most one frame's time old at hand-over.
 
 Whether a camera is still there is judged by the clock: `read` of a frozen stream may block for ever, or hand out old
-pictures first. A thread that hangs is left behind, and another one connects.
+pictures first. A thread that hangs is left behind, and another one connects. Where several hang it is the library that
+does, and only a new process helps: the source says so, and ends with an error.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class CameraLimits:
         first_wait_s: before the first try to connect again; each later one waits twice as long.
         longest_wait_s: before any try to connect again.
         outage_s: without a frame, after which the source ends with an error; None never ends.
+        hung_s: after which the source ends with an error where so many readers hang that no other one is started.
         run_s: after the first frame, when the source ends; None never ends.
     """
 
@@ -52,6 +54,7 @@ class CameraLimits:
     first_wait_s: float = 0.5
     longest_wait_s: float = 10.0
     outage_s: float | None = None
+    hung_s: float = 60.0
     run_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -138,6 +141,7 @@ class LiveSource:
         self._lost: float | None = None
         self._fault: AmfacError | None = None
         self._hanging: list[threading.Thread] = []
+        self._stuck: float | None = None
         self._connection = self._started(0.0)
         try:
             self._await_first()
@@ -244,16 +248,22 @@ class LiveSource:
         outage = self._limits.outage_s
         if self._lost is not None and outage is not None and now - self._lost > outage:
             raise FrameError(f"{self.name}: no frame for {outage:g} s: {fault or 'the camera is gone'}", cure=_CURE)
+        if self._stuck is not None and now - self._stuck > self._limits.hung_s:
+            raise FrameError(
+                f"{self.name}: {len(self._hanging) + 1} readers hang, for {self._limits.hung_s:g} s",
+                cure="Start the app again: the library that reads cameras hangs, and only a new process is rid of it.",
+            )
         return said
 
     def _connect_again(self, fault: str, now: float) -> str | None:
         connection = self._connection
         self._hanging = [thread for thread in self._hanging if thread.is_alive()]
-        if len(self._hanging) >= _MOST_HANGING:
-            # Every thread that was left behind holds a connection of the library's.
-            return None
-        if connection.thread is not None:
+        if connection.fault is None and connection.thread is not None:
+            if len(self._hanging) >= _MOST_HANGING:
+                # Every thread that was left behind holds a connection of the library's.
+                return self._said_stuck(now)
             self._hanging.append(connection.thread)
+        self._stuck = None
         limits = self._limits
         wait = limits.first_wait_s if connection.frames else min(limits.longest_wait_s, connection.wait_s * 2)
         said = None
@@ -264,7 +274,17 @@ class LiveSource:
         self._connection = self._started(max(wait, limits.first_wait_s))
         return said
 
+    def _said_stuck(self, now: float) -> str | None:
+        if self._stuck is not None:
+            return None
+        self._stuck = now
+        return (
+            f"{self.name}: {len(self._hanging) + 1} readers hang, and no other one is started; "
+            f"the end is in {self._limits.hung_s:g} s, unless one of them comes back"
+        )
+
     def _said_back(self, now: float) -> str | None:
+        self._stuck = None
         if self._lost is None:
             return None
         outage, self._lost = now - self._lost, None

@@ -61,7 +61,7 @@ def _rtsp(address: CameraAddress, jetson: bool) -> list[str]:  # noqa: FBT001
     source = f"rtspsrc location={_quoted(address.place)} latency=0 drop-on-latency=true protocols={transport}"
     codec = address.options.get("codec", "h264")
     decoder = "nvv4l2decoder enable-max-performance=1" if jetson else f"avdec_{codec}"
-    # No size: nvvidconv would stretch the frame to it. `LiveSource` scales the frames of network cameras, in their shape.
+    # No size: nvvidconv would stretch the frame to it. `LiveSource` scales network cameras, in their shape.
     return [source, f"rtp{codec}depay", f"{codec}parse", decoder, *_converted(jetson), _NEWEST]
 
 

@@ -222,6 +222,40 @@ def test_no_more_readers_are_left_behind_than_a_few() -> None:
     plug.freed.set()
 
 
+def test_where_all_readers_hang_it_is_said_once_and_the_source_ends() -> None:
+    connections: list[list[Step]] = [[grey(value), HANG] for value in range(20)]
+    plug = Plug(*connections)
+    limits = CameraLimits(stall_s=0.05, first_wait_s=0.01, hung_s=0.4)
+    with opened(plug, limits) as source:
+        with pytest.raises(FrameError, match=r"rtsp://host/a: 5 readers hang, for 0\.4 s\n.*Start the app again"):
+            taken(source, 99)
+        (said,) = [text for text in source.said if "hang" in text]
+        assert "5 readers hang, and no other one is started; the end is in 0.4 s" in said
+        assert plug.opened == 5
+    plug.freed.set()
+
+
+def test_where_one_of_the_readers_comes_back_another_is_started() -> None:
+    first = threading.Event()
+    hanging: list[list[Step]] = [[grey(value), HANG] for value in range(1, 9)]
+    plug = Plug([grey(0), first, None], *hanging)
+    source = opened(plug, CameraLimits(stall_s=0.05, first_wait_s=0.01, hung_s=30))
+    # From the iterating thread, which alone sees that they hang.
+    source.tell = lambda text: first.set() if "readers hang" in text else None
+    with source:
+        assert taken(source, 6) == [0, 1, 2, 3, 4, 5]
+    plug.freed.set()
+
+
+def test_a_reader_that_ends_is_none_that_hangs() -> None:
+    hanging: list[list[Step]] = [[grey(value), HANG] for value in range(4)]
+    plug = Plug(*hanging, [grey(4), None], [grey(5)])
+    with opened(plug, CameraLimits(stall_s=0.3, first_wait_s=0.01, hung_s=30)) as source:
+        assert taken(source, 6) == [0, 1, 2, 3, 4, 5]
+        assert not [text for text in source.said if "hang" in text]
+    plug.freed.set()
+
+
 def test_a_size_that_changes_is_the_frame_s_own() -> None:
     plug = Plug([grey(1), 0.1, grey(2, height=9)])
     with opened(plug) as source:
