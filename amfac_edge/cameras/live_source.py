@@ -155,7 +155,9 @@ class LiveSource:
             return self._counts
 
     def close(self) -> None:
-        """End the connection and whoever waits for a frame; a reader that hangs is left behind."""
+        """End the connection and whoever waits for a frame; a reader that hangs is left behind. Twice is allowed."""
+        if self._closed.is_set():
+            return
         self._closed.set()
         with self._changed:
             thread = self._connection.thread

@@ -16,7 +16,9 @@ from amfac_edge.errors import FrameError
 from amfac_edge.keypoints import load_opencv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from amfac_edge.cameras.live_source import CameraLimits
 
 __all__ = ["open_source"]
 
@@ -25,13 +27,20 @@ _SOURCE_CURE = (
 )
 
 
-def open_source(uri: str | Path) -> FrameSource:
+def open_source(
+    uri: str | Path, *, limits: CameraLimits | None = None, tell: Callable[[str], None] | None = None
+) -> FrameSource:
     """The frames of a picture, of a folder, of a video file or of a camera (see `camera_address`).
 
     A folder gives its pictures sorted by name; subfolders, hidden files and other files are left out (`ignored`), and a
     broken picture is skipped (`skipped`). A video that breaks off gives its frames up to there.
 
     A camera has a thread of its own: close it, or open it by `with`, when its frames are no longer wanted.
+
+    Args:
+        uri: a path, or a camera's address.
+        limits: of patience with a camera; files need none.
+        tell: is called with a sentence when a camera is lost and when it is back; see `LiveSource`.
 
     Raises:
         FrameError: nothing there, no picture, no video, no camera, or not a single frame in it.
@@ -40,7 +49,7 @@ def open_source(uri: str | Path) -> FrameSource:
     """
     address = camera_address(uri) if isinstance(uri, str) else None
     if address is not None:
-        return open_camera(address)
+        return open_camera(address, limits, tell)
     path = Path(uri)
     try:
         if path.is_dir():

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amfac_edge.cameras import CameraLimits, camera_address, open_camera, open_source
+from amfac_edge.cameras import CameraLimits, camera_address, open_source
 from amfac_edge.errors import InputError, OutputError
 from amfac_edge.files import writable_folder
 from amfac_edge.live import LiveStats, stats_line, stats_sentence
@@ -79,11 +79,8 @@ def source_of(arguments: argparse.Namespace, until_done: contextlib.ExitStack) -
     Raises:
         AmfacError: nothing there, or nothing that can be read.
     """
-    address = camera_address(arguments.source)
-    if address is None:
-        return open_source(arguments.source)
     limits = CameraLimits(outage_s=arguments.give_up, run_s=arguments.duration)
-    return until_done.enter_context(open_camera(address, limits, _say))
+    return until_done.enter_context(open_source(arguments.source, limits=limits, tell=_say))
 
 
 def stats_of(arguments: argparse.Namespace, source: FrameSource, until_done: contextlib.ExitStack) -> LiveStats | None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from amfac_edge.cameras import open_source
+from amfac_edge.cameras import CameraLimits, camera_address, open_source, sources
 from amfac_edge.errors import FrameError
 
 if TYPE_CHECKING:
@@ -222,3 +222,11 @@ def test_real_videos(shared_data: Path, name: str, frames: int, fps: float) -> N
     times = [frame.time for frame in source]
     assert (len(times), source.length, source.fps) == (frames, frames, fps)
     assert times == pytest.approx([index / fps for index in range(frames)], abs=1e-3)
+
+
+def test_limits_and_who_is_told_reach_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(sources, "open_camera", lambda *words: asked.extend(words))
+    limits = CameraLimits(outage_s=60)
+    open_source("rtsp://host/a", limits=limits, tell=print)
+    assert asked == [camera_address("rtsp://host/a"), limits, print]

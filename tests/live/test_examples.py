@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -52,7 +54,13 @@ def detector(cell_detector: ModuleType, tmp_path_factory: pytest.TempPathFactory
 
 
 def _run(example: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+    done = _ended(example, *words, **environment)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def _ended(example: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, str(EXAMPLES / example), *map(str, words)],
         env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent), **environment},
         capture_output=True,
@@ -60,8 +68,6 @@ def _run(example: str, *words: object, **environment: str) -> subprocess.Complet
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_lines_on_standard_output(engine: Path, film: Path, detector: Path) -> None:
@@ -84,6 +90,72 @@ def test_several_cameras_share_an_engine(engine: Path, film: Path, detector: Pat
     assert "9 frames with people in " in done.stderr
 
 
+def test_a_camera_that_ends_with_an_error_leaves_the_others_and_is_told(
+    engine: Path, film: Path, detector: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    done = _ended("several_cameras.py", engine, detector, tmp_path, film)
+    assert [json.loads(line)["camera"] for line in done.stdout.splitlines()] == [1, 1, 1]
+    assert done.returncode == 2
+    assert f"camera 0: {tmp_path}: none of its 1 pictures can be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_one_interrupt_ends_several_cameras_in_an_outage(
+    made_rtsp: Any,  # noqa: ANN401 - a module
+    engine: Path,
+    detector: Path,
+    tmp_path: Path,
+) -> None:
+    with made_rtsp.RtspCamera(tmp_path) as camera:
+        app = subprocess.Popen(
+            [sys.executable, str(EXAMPLES / "several_cameras.py"), engine, detector, camera.url, camera.url],
+            env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with app:
+            try:
+                assert app.stdout is not None
+                assert app.stderr is not None
+                assert json.loads(app.stdout.readline())["camera"] in {0, 1}
+                threading.Thread(target=app.stdout.read, daemon=True).start()
+                camera.kill_server()
+                lost = [app.stderr.readline(), app.stderr.readline()]
+                app.send_signal(signal.SIGINT)
+                # It would wait for ever for the cameras.
+                assert app.wait(60) == 0
+                rest = app.stderr.read()
+            finally:
+                app.kill()
+    assert all("connecting again" in line for line in lost)
+    assert re.search(r"\d+ frames with people in \d+ batches\n$", rest)
+    assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize("example", ["camera.py", "camera_lines.py", "several_cameras.py"])
+@pytest.mark.parametrize(("words", "told"), [(1, "usage: "), (3, "absent.onnx")])
+def test_what_is_missing_is_told_in_a_line(
+    example: str,
+    words: int,
+    told: str,
+    engine: Path,
+    detector: Path,
+    tmp_path: Path,
+) -> None:
+    absent = tmp_path / "absent.onnx"
+    options = ["--detector", detector] if example == "camera_lines.py" else [detector]
+    given = [absent, *options, "film.avi"] if words > 1 else [engine]
+    if example == "camera.py":
+        given = given[:1] + given[:0:-1]
+    done = _ended(example, *given)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_camera_app_shows_a_window(engine: Path, film: Path) -> None:
     server = shutil.which("xvfb-run")
     if server is None or "GUI:                           NONE" in cv2.getBuildInformation():
@@ -100,6 +172,31 @@ def test_the_camera_app_shows_a_window(engine: Path, film: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- MQTT
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("broker.local", ("broker.local", None)),
+        ("broker.local:1884", ("broker.local", 1884)),
+        ("[::1]:1884", ("::1", 1884)),
+        ("broker:port", None),
+        ("broker:70000", None),
+        ("mqtt://broker", None),
+        (":1883", None),
+    ],
+)
+def test_the_address_of_a_broker(text: str, meant: tuple[str, int | None] | None) -> None:
+    spec = importlib.util.spec_from_file_location("camera_lines", EXAMPLES / "camera_lines.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if meant is None:
+        with pytest.raises(ValueError, match=r".+"):
+            module.broker(text)
+    else:
+        assert module.broker(text) == meant
 
 
 @pytest.fixture
