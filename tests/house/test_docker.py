@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from amfac_edge.cli import bench
+from amfac_edge.declared.recipe import recipe_names
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -94,6 +97,33 @@ def test_the_compose_example_names_what_is_there(tree: Path) -> None:
         assert (tree / name).is_file()
     for name in re.findall(r"/examples/(\w+\.py)", text):
         assert (tree / "examples" / name).is_file()
-    for mount in ("/dev/video0", "/tmp/argus_socket", "/etc/nv_tegra_release"):  # noqa: S108 - the daemon's own place
+    for mount in ("/dev/video0", "/tmp/argus_socket"):  # noqa: S108 - the daemon's own place
         assert mount in text
     assert "privileged" not in text
+
+
+def _runs_on_a_board(tree: Path) -> list[str]:
+    told = re.sub(r"\\\n\s*", " ", (tree / "docker" / "README.md").read_text())
+    return [
+        line for line in told.splitlines() if "--runtime nvidia" in line and " amfac-" in line.partition("jetpack6")[2]
+    ]
+
+
+def test_the_command_for_table_4_is_one(tree: Path) -> None:
+    (run,) = (run for run in _runs_on_a_board(tree) if "amfac-bench" in run)
+    words = bench._parser().parse_args(["run", *run.partition("amfac-bench ")[2].split()])
+    assert (words.eager, words.device, words.against, words.precision) == (True, "cuda", "table4", None)
+    assert str(words.files[0]) in recipe_names()
+
+
+def test_a_board_is_known_inside(tree: Path) -> None:
+    compose = (tree / "docker" / "compose.yaml").read_text()
+    (service,) = (part for part in re.split(r"^  (?=\S)", compose, flags=re.MULTILINE) if "runtime: nvidia" in part)
+    runs = _runs_on_a_board(tree)
+    assert len(runs) == 2
+    # Where `amfac_edge.machine.jetson` reads L4T and the power mode.
+    for path in ("/etc/nv_tegra_release", "/etc/nvpmodel.conf", "/var/lib/nvpmodel"):
+        assert f"- {path}:{path}:ro\n" in service
+        assert [run for run in runs if f" -v {path}:{path}:ro " not in run] == []
+    assert "AMFAC_BOARD" in service
+    assert [run for run in runs if " -e AMFAC_BOARD=" not in run] == []
