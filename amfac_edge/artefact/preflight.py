@@ -44,7 +44,8 @@ def preflight(
     """
     file_checks = [*_file(header), *_manifest(manifest, manifest_fault, digest)]
     if any(check.outcome is Outcome.REFUSED and check.subject == "kind" for check in file_checks):
-        return Verdict(tuple(file_checks))
+        # What is no artefact lacks no manifest.
+        return Verdict(tuple(check for check in file_checks if check.outcome is not Outcome.UNKNOWN))
     if header.flavour is None:
         return Verdict((*file_checks, _onnxruntime(host)))
     facts = manifest.plan if manifest else None
@@ -72,7 +73,7 @@ _FOREIGN = {
     "text": "# give the .onnx or .plan that amfac-export wrote; if this came in its place, download it again",
     "zip": "amfac-export FILE --target auto  # if it is a checkpoint",
     "safetensors": "amfac-export FILE --target auto",
-    "gzip": "tar xzf FILE  # if it is a board kit: its README says what to run on the board",
+    "gzip": "tar xzf NAME.kit.tar.gz && python3 NAME/build.py  # on the board, if it is a board kit",
     "empty": _COPY,
     "unknown": _COPY,
 }

@@ -114,6 +114,17 @@ def test_anything_else_is_named(path: Path, capsys: pytest.CaptureFixture[str], 
     assert "\x1b" not in out
 
 
+def test_a_board_kit_is_told_how_to_build(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kit = path.with_name("model.orin-nano-8.fp16.kit.tar.gz")
+    kit.write_bytes(b"\x1f\x8b\x08")
+    assert doctor.main([str(kit)]) == 2
+    told = capsys.readouterr()
+    command = "tar xzf NAME.kit.tar.gz && python3 NAME/build.py"
+    assert command in told.out
+    assert f"To mend it: {command}" in told.err
+    assert ".json" not in told.out
+
+
 def test_no_file(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main([str(path.with_name("none"))]) == 2
     assert "can't be read: No such file" in capsys.readouterr().err
