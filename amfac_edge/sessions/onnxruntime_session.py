@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -218,6 +220,7 @@ def _opened(path: Path, threads: int, *, spinning: bool, provider: str = "cpu") 
     # Between two calls the cores belong to whoever crops, decodes and draws: threads spin within a call only. On two
     # cores that makes the next crop a quarter faster and costs the network nothing that could be measured.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    said = "" if provider == "cpu" else _load_cuda(onnxruntime)
     try:
         engine = onnxruntime.InferenceSession(str(path), options, providers=wanted)
     except _engine_errors() as error:
@@ -226,10 +229,22 @@ def _opened(path: Path, threads: int, *, spinning: bool, provider: str = "cpu") 
         if provider == "cpu":
             raise ModelFileError(f"{path}: onnxruntime chose {engine.get_providers()}, not {wanted}", cure=_REEXPORT)
         raise MachineError(
-            f"{path}: onnxruntime can't use the NVIDIA card here, and would have run on {engine.get_providers()[0]}",
-            cure="Its CUDA and cuDNN must be those that onnxruntime-gpu wants; amfac-doctor says what is here.",
+            f"{path}: onnxruntime can't use the NVIDIA card here, and would have run on {engine.get_providers()[0]}"
+            f"{': ' + said if said else ''}",
+            cure='pip install "onnxruntime-gpu[cuda,cudnn]" brings the CUDA and cuDNN that it wants (not on a Jetson); '
+            "amfac-doctor says what is here.",
         )
     return engine
+
+
+def _load_cuda(onnxruntime: Any) -> str:  # noqa: ANN401 - a module
+    """Load CUDA and cuDNN out of pip's packages, which no path leads to; what couldn't be loaded, if anything."""
+    load = getattr(onnxruntime, "preload_dlls", None)  # from 1.21 on
+    if load is None:
+        return ""
+    with contextlib.redirect_stdout(io.StringIO()) as told:  # it prints, and our output may be JSON
+        load()
+    return told.getvalue().strip().partition("\n")[0][:300]
 
 
 def _onnxruntime() -> Any:  # noqa: ANN401 - a module that may be absent

@@ -277,8 +277,9 @@ def test_a_provider_that_is_not_known_is_refused(markers: ModuleType, tmp_path: 
 class _GpuBuild:
     """onnxruntime-gpu: it offers CUDA, and where CUDA doesn't work its sessions run on the CPU without a word."""
 
-    def __init__(self, *, works: bool) -> None:
-        self._works = works
+    def __init__(self, *, works: bool, finds: str = "cuda") -> None:
+        self._works, self._finds = works, finds
+        self.loaded = 0
 
     def __getattr__(self, name: str) -> object:
         return getattr(onnxruntime, name)
@@ -286,17 +287,26 @@ class _GpuBuild:
     def get_available_providers(self) -> list[str]:
         return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 
+    def preload_dlls(self) -> None:
+        self.loaded += 1
+        if self._finds != "cuda":
+            sys.stdout.write(f"Failed to load {self._finds}: no such file\nPlease follow the guide\n")
+
     def InferenceSession(self, path: str, options: object, providers: list[str]) -> object:  # noqa: N802 - onnxruntime's
         engine = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        if self._works:
+        if self._works and self.loaded:
             engine.get_providers = lambda: list(providers)
         return engine
 
 
 def test_the_card_is_taken_where_it_works(markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     artefact, places = markers.write_artefact(tmp_path / "m.onnx"), markers.spread_places()
-    monkeypatch.setitem(sys.modules, "onnxruntime", _GpuBuild(works=True))
+    build = _GpuBuild(works=True)
+    monkeypatch.setitem(sys.modules, "onnxruntime", build)
+    open_session(artefact).close()
+    assert build.loaded == 0
     with open_session(artefact, provider="cuda") as session:
+        assert build.loaded == 1
         assert session.settings.provider == "CUDAExecutionProvider"
         np.testing.assert_array_equal(session.run(markers.painted_crop(places)[None])[0][0], places)
 
@@ -311,9 +321,32 @@ def test_a_silent_fall_back_to_the_cpu_is_an_error(
         open_session(artefact, provider="cuda")
     monkeypatch.setitem(sys.modules, "onnxruntime", _GpuBuild(works=False))
     with pytest.raises(
-        MachineError, match=r"can't use the NVIDIA card here, and would have run on CPUExecutionProvider"
+        MachineError,
+        match=r'would have run on CPUExecutionProvider\n  pip install "onnxruntime-gpu\[cuda,cudnn\]" brings',
     ):
         open_session(artefact, provider="cuda")
+
+
+def test_what_its_cuda_lacks_is_told_in_the_error_alone(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", _GpuBuild(works=False, finds="libcudart.so.13"))
+    with pytest.raises(
+        MachineError, match=r"on CPUExecutionProvider: Failed to load libcudart\.so\.13: no such file\n"
+    ):
+        open_session(markers.write_artefact(tmp_path / "m.onnx"), provider="cuda")
+    assert capsys.readouterr().out == ""
+
+
+def test_an_onnxruntime_before_1_21_finds_its_cuda_by_itself(
+    markers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = _GpuBuild(works=True)
+    build.loaded = 1
+    monkeypatch.setattr(build, "preload_dlls", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", build)
+    with open_session(markers.write_artefact(tmp_path / "m.onnx"), provider="cuda") as session:
+        assert session.settings.provider == "CUDAExecutionProvider"
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1 << 20])
