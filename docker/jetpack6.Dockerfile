@@ -17,7 +17,7 @@ RUN apt-get update \
         python3-opencv python3-venv gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv --system-site-packages /opt/amfac
-# Without the module an image would be made in which every command but the engine's works.
+# cuda-python is that of the board's CUDA: docs/runtime.md says why no newer one. Without TensorRT's module an image would be made in which every command but the engine's works.
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-cache-dir /wheels/*.whl "numpy<2" cuda-python==12.6.2.post1 tomli==2.5.0 \
     && { test -d /usr/lib/python3.10/dist-packages/tensorrt \

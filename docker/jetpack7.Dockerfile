@@ -26,8 +26,9 @@ RUN apt-get update \
         python3-opencv python3-venv gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv --system-site-packages /opt/amfac
+# NVRTC compiles the kernel of --crops gpu.
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip install --no-cache-dir /wheels/*.whl cuda-python==13.2.0 \
+    pip install --no-cache-dir /wheels/*.whl cuda-python==13.2.0 nvidia-cuda-nvrtc==13.2.78 \
     && useradd --create-home --uid 10001 --groups video amfac \
     && install --directory --owner=10001 /cache
 VOLUME /cache

@@ -10,10 +10,11 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video \
     XDG_CACHE_HOME=/cache
 # pip's TensorRT brings its own CUDA runtime, so the base needs none; NVIDIA's TensorRT image has gigabytes of static
-# libraries and samples besides.
+# libraries and samples besides. NVRTC compiles the kernel of --crops gpu.
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-cache-dir /wheels/*.whl \
-        numpy==2.4.6 tensorrt-cu12==10.16.1.11 cuda-python==12.9.4 onnxruntime==1.31.1 opencv-python-headless==5.0.0.93 \
+        numpy==2.4.6 tensorrt-cu12==10.16.1.11 cuda-python==12.9.4 nvidia-cuda-nvrtc-cu12==12.9.86 \
+        onnxruntime==1.31.1 opencv-python-headless==5.0.0.93 \
     && useradd --create-home --uid 10001 amfac \
     && install --directory --owner=10001 /cache
 VOLUME /cache

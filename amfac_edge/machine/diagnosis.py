@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Diagnosis", "Finding", "Mark", "diagnose"]
 
+# By JetPack's major version: the versions in these extras are those that it works with.
+_JETPACK_EXTRAS = {"6": "jetson", "7": "jetson7"}
 _ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 _FLOOR = "3.10"
 # Run over an existing environment, venv only opens it to the system's packages.
@@ -116,9 +118,8 @@ def _useful_extras(machine: Machine) -> list[str]:
     names = ["base", "cpu", "export", "eval"]
     if machine.cards.cards:
         names += ["rtx", "cuda"]
-    # The versions in this extra are those that JetPack 6 works with.
-    if machine.jetson and _major(machine.jetson) == "6":
-        names.append("jetson")
+    if machine.jetson and _major(machine.jetson) in _JETPACK_EXTRAS:
+        names.append(_JETPACK_EXTRAS[_major(machine.jetson)])
     return names
 
 
@@ -202,7 +203,8 @@ def _tensorrt(extras: dict[str, Finding], here: _Here) -> Finding:
         adapters = _importable(here, ("cuda", "pycuda"), ("cuda", "pycuda"))
         if not adapters:
             detail = f"run a plan: {' and '.join(found)} is here, and neither cuda-python nor pycuda"
-            (wanted,) = (one for one in EXTRAS["jetson" if machine.jetson else "cuda"] if one.module == "cuda")
+            extra = _JETPACK_EXTRAS.get(_major(machine.jetson), "jetson") if machine.jetson else "cuda"
+            (wanted,) = (one for one in EXTRAS[extra] if one.module == "cuda")
             return Finding(Mark.MISSING, "TensorRT", detail, f"pip install '{wanted.distribution}{wanted.limits}'")
         return Finding(Mark.OK, "TensorRT", f"run a plan by {' and '.join(found)} over {' or '.join(adapters)}")
     if not machine.jetson:

@@ -96,7 +96,11 @@ EXTRAS: Mapping[str, tuple[Requirement, ...]] = MappingProxyType(
         "pycuda": (Requirement("pycuda", "pycuda", "2024.1"),),
         "jetson": (
             Requirement("numpy", "numpy", "1.21", "2"),
-            Requirement("cuda", "cuda-python", "12.6", "13"),
+            Requirement("cuda", "cuda-python", "12.6", "12.7"),
+        ),
+        "jetson7": (
+            Requirement("numpy", "numpy", "1.21", "2"),
+            Requirement("cuda", "cuda-python", "13.0", "13.3"),
         ),
         "mqtt": (Requirement("paho", "paho-mqtt", "2.0"),),
         "supervision": (Requirement("supervision", "supervision", "0.20"),),

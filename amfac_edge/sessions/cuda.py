@@ -46,7 +46,8 @@ _DRIVER = "amfac-doctor  # says what is wrong with the driver, if there is a car
 _START_ANEW = "Start this process anew: CUDA has ended everything that it has on the GPU."
 _CURES = {
     "cudaErrorMemoryAllocation": _MEMORY,
-    "cudaErrorInsufficientDriver": "pip install 'cuda-python<13'  # for a driver of CUDA 12; see amfac-doctor",
+    "cudaErrorInsufficientDriver": "pip install 'cuda-python<13'  # for a driver of CUDA 12. On JetPack 6: "
+    "pip uninstall -y cuda-python cuda-bindings && pip install 'cuda-python<12.7'. See amfac-doctor",
     "cudaErrorNoDevice": _DRIVER,
     "cudaErrorSystemDriverMismatch": _DRIVER,
     "cudaErrorInitializationError": _DRIVER,
@@ -309,7 +310,7 @@ def installed_library() -> str:
         return "pycuda"
     raise MissingExtraError(
         "running a plan needs a library of CUDA for Python, and there is none",
-        cure='pip install "amfac-edge[cuda]"  # on a Jetson: pip install "amfac-edge[jetson]", or a pycuda of its own',
+        cure='pip install "amfac-edge[cuda]"  # on a Jetson "amfac-edge[jetson]", of JetPack 7 [jetson7]; or pycuda',
     )
 
 

@@ -46,9 +46,8 @@ class CudaPythonDevice(CudaFaults):
         self.runtime, self._driver, version = _modules()
         self.library = f"cuda-python {version}"
         if _holds_python(version):
-            self.notes = (
-                f"{self.library} stops all threads of Python while it waits for the GPU; 12.9.1 and later don't",
-            )
+            told = f"{self.library} stops all threads of Python while it waits for the GPU; 12.9.1 and later don't"
+            self.notes = (f"{told} (JetPack 6 may refuse them)",)
         try:
             self._drive("cuInit", 0)
         except RuntimeError as error:  # the driver's library isn't there at all

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from amfac_edge.declared.versions import version_number
 from amfac_edge.errors import InputError, MachineError, MissingExtraError, OutputError
 from amfac_edge.files import cache_folder, sha256_of
 from amfac_edge.sessions.kept_files import keep_file, kept_file
@@ -26,6 +27,8 @@ _SOURCE = Path(__file__).with_name("warp.cu")
 _FUNCTION = "amfac_warp"
 _BLOCK = (32, 8, 1)
 _DIGEST_KEPT = 16
+_FINDS_PIPS_NVRTC = (12, 8)
+_PLAIN_NAMES = 13  # of CUDA, from which on pip's packages have no number in their names
 _CPU = "Use crops on the CPU, the default, or an artefact of --input frame."
 
 
@@ -156,7 +159,10 @@ def compiled_by_nvrtc(source: bytes, compute_capability: str) -> bytes:
     try:
         result, program = nvrtc.nvrtcCreateProgram(source, _SOURCE.name.encode(), 0, [], [])
     except RuntimeError as failure:
-        raise MachineError(f"NVRTC, the compiler of the crop kernel, can't be loaded: {failure}", cure=_CPU) from None
+        said = str(failure).partition("\n")[0]
+        raise MachineError(
+            f"NVRTC, the compiler of the crop kernel, can't be loaded: {said}", cure=_nvrtc_cure(_version())
+        ) from None
     _check(nvrtc, result)
     options = [f"--gpu-architecture=sm_{compute_capability.replace('.', '')}".encode()]
     (result,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
@@ -170,6 +176,21 @@ def compiled_by_nvrtc(source: bytes, compute_capability: str) -> bytes:
     code = _content(nvrtc, program, "CUBIN")
     nvrtc.nvrtcDestroyProgram(program)
     return code
+
+
+def _version() -> str:
+    import cuda.bindings
+
+    return str(getattr(cuda.bindings, "__version__", ""))
+
+
+def _nvrtc_cure(bindings: str) -> str:
+    """What brings NVRTC, which comes with no bindings: those from 12.8 on look where pip puts it."""
+    if version_number(bindings) < _FINDS_PIPS_NVRTC:
+        return f"On a Jetson: sudo apt install nvidia-jetpack; elsewhere NVIDIA's CUDA toolkit. {_CPU}"
+    major = version_number(bindings)[0]
+    package = "nvidia-cuda-nvrtc" if major >= _PLAIN_NAMES else f"nvidia-cuda-nvrtc-cu{major}"
+    return f"pip install {package} brings it. {_CPU}"
 
 
 def _content(nvrtc: Any, program: Any, what: str) -> bytes:  # noqa: ANN401 - a module without types

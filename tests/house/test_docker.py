@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from amfac_edge.cli import bench
 from amfac_edge.declared.recipe import recipe_names
+from amfac_edge.machine.packages import EXTRAS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +101,18 @@ def test_the_compose_example_names_what_is_there(tree: Path) -> None:
     for mount in ("/dev/video0", "/tmp/argus_socket"):  # noqa: S108 - the daemon's own place
         assert mount in text
     assert "privileged" not in text
+
+
+@pytest.mark.parametrize(("name", "extra"), [("jetpack6", "jetson"), ("jetpack7", "jetson7")])
+def test_an_image_has_the_cuda_python_of_its_jetpacks_extra(
+    tree: Path, pyproject: dict[str, Any], name: str, extra: str
+) -> None:
+    (pin,) = re.findall(r"cuda-python==([\w.]+)", (tree / "docker" / f"{name}.Dockerfile").read_text())
+    (wanted,) = (one for one in EXTRAS[extra] if one.module == "cuda")
+    assert wanted.allows(pin)
+    declared = pyproject["project"]["optional-dependencies"][extra]
+    assert f"cuda-python{wanted.limits}" in declared
+    assert "numpy<2" in declared
 
 
 def _runs_on_a_board(tree: Path) -> list[str]:

@@ -178,6 +178,25 @@ def test_a_healthy_board(fake_root: FakeRoot, site: Site) -> None:
     assert found.problems == ()
 
 
+@pytest.mark.parametrize(
+    ("l4t", "name", "version", "fits"),
+    [
+        ("36.4.7", "jetson", "12.6.2", True),
+        ("36.4.7", "jetson", "12.9.4", False),
+        ("39.2.0", "jetson7", "13.2.0", True),
+        ("39.2.0", "jetson7", "13.4.4", False),
+        ("39.2.0", "jetson7", "12.6.2", False),
+    ],
+)
+def test_a_board_takes_the_cuda_python_of_its_jetpack(
+    fake_root: FakeRoot, site: Site, l4t: str, name: str, version: str, *, fits: bool
+) -> None:
+    found = diagnosed(board(fake_root, l4t), site("cv2", numpy="1.26.4", cuda__python=version))
+    assert {"jetson", "jetson7"} & {one.subject for one in found.extras} == {name}
+    assert extra(found, name).mark is (Mark.OK if fits else Mark.MISSING)
+    assert extra(found, name).cure.startswith('pip install "cuda-python>=' if not fits else "")
+
+
 def test_opencv_of_pip_on_a_board(fake_root: FakeRoot, site: Site) -> None:
     found = problem(diagnosed(board(fake_root), site(**CPU)), "OpenCV")
     assert "GStreamer" in found.detail

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -214,6 +215,32 @@ def test_without_cuda_python_the_message_says_how_to_get_it(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(MissingExtraError, match=r"compiling the crop kernel needs the package cuda-python"):
         compiled_by_nvrtc(b"", "8.7")
+
+
+@pytest.mark.parametrize(
+    ("version", "cure"),
+    [
+        ("12.6.2.post1", "On a Jetson: sudo apt install nvidia-jetpack"),
+        ("12.8.0", "pip install nvidia-cuda-nvrtc-cu12 brings it"),
+        ("12.9.4", "pip install nvidia-cuda-nvrtc-cu12 brings it"),
+        ("13.2.0", "pip install nvidia-cuda-nvrtc brings it"),
+        ("", "On a Jetson: sudo apt install nvidia-jetpack"),
+    ],
+)
+def test_a_missing_nvrtc_is_named_with_what_brings_it(monkeypatch: pytest.MonkeyPatch, version: str, cure: str) -> None:
+    def absent(*_: object) -> None:
+        raise RuntimeError('Failure finding "libnvrtc.so"\nwith a second line')
+
+    parent, bindings, nvrtc = ModuleType("cuda"), ModuleType("cuda.bindings"), ModuleType("cuda.bindings.nvrtc")
+    vars(parent).update(bindings=bindings)
+    vars(bindings).update(__version__=version, nvrtc=nvrtc)
+    vars(nvrtc).update(nvrtcCreateProgram=absent)
+    for module in (parent, bindings, nvrtc):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    with pytest.raises(MachineError, match=r"can't be loaded: Failure finding \"libnvrtc\.so\"\n") as caught:
+        compiled_by_nvrtc(b"", "8.7")
+    assert caught.value.cure.startswith(cure)
+    assert "crops on the CPU" in caught.value.cure
 
 
 def _compiled(source: bytes, capability: str) -> bytes:
