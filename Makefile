@@ -200,8 +200,9 @@ peers: $(PEERS:%=.make/peers/%/.installed)
 	@.make/peers/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+# A worker has a core, so torch takes one thread in each: two of each other's are half as fast.
 tests: $(INSTALLED)
-	$(RUN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest $(PYTEST_ARGS)
 
 # Which lines no test reaches; apart from make test, since it takes three times as long.
 coverage: $(INSTALLED)
