@@ -141,7 +141,8 @@ class _Opening:
 
     FFmpeg's options come from the environment; who has set the variable knows better. OpenCV's log is off, since it
     quotes addresses and pipelines with the passwords in them. So is FFmpeg's, for good: connections that stand use it
-    too. Cameras open side by side, but for those with another transport.
+    too, and OpenCV reads the variable once, before the first camera or video of the process. Cameras open side by side,
+    but for those with another transport.
     """
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ try:
     here = {"opencv": opencv_has_gstreamer, "gstreamer": pygobject_has_gstreamer}[library]()
     absent = None if here else "for another Python, or lacks a library"
 except (ImportError, AmfacError) as error:
-    absent = str(error)
+    absent = str(error).strip().splitlines()[-1]
 if absent:
     print(json.dumps({"absent": absent}))
     raise SystemExit
