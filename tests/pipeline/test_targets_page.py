@@ -15,6 +15,7 @@ from amfac_edge.artefact import RTX, TENSORRT
 from amfac_edge.cli import bench, doctor, export
 from amfac_edge.compiler import has_builder, plan_name
 from amfac_edge.declared.target import load_target
+from amfac_edge.machine.packages import EXTRAS
 from amfac_edge.networks.fresh import fresh_checkpoint
 
 if TYPE_CHECKING:
@@ -75,6 +76,27 @@ def test_its_commands_do_what_it_says(
         assert done in ((0, 3) if words[0] == "amfac-doctor" else (0,)), words
 
 
+def test_what_is_installed_on_a_board_is_there(page: str) -> None:
+    commands = sections(page)["Install on the board"]
+    assert any(words[:4] == ["python3", "-m", "venv", "--system-site-packages"] for words in commands)
+    (installed,) = (words[-1] for words in commands if words[0].endswith("/pip"))
+    named = {installed.rpartition("[")[2].rstrip("]"), *re.findall(r"\./amfac-edge\[(\w+)\]", page), "jetson7"}
+    assert named <= EXTRAS.keys()
+    assert {extra for extra, needs in EXTRAS.items() if extra.startswith("jetson")} <= named
+    for name in ("README.md", "docs/deployment.md"):
+        assert "targets.md#install-on-the-board" in (TREE / name).read_text()
+    service = (TREE / "examples" / "amfac-run.service").read_text()
+    assert re.search(r"pip install \"\./amfac-edge\[jetson\]\"", service)
+
+
+def test_no_page_types_a_command_after_a_kit_that_a_kit_does_not_bring(page: str) -> None:
+    for commands in sections(page).values():
+        built = [place for place, words in enumerate(commands) if words[-1].endswith("/build.py")]
+        for place in built:
+            folder = commands[place][-1].removesuffix("/build.py")
+            assert commands[place + 1] == ["python3", f"{folder}/doctor.py", f"{folder}/{folder}.plan"]
+
+
 def follow(words: list[str], here: Path) -> int:
     """Run a command of the page, as far as it can be run here."""
     program, *rest = words
@@ -85,6 +107,8 @@ def follow(words: list[str], here: Path) -> int:
     if program == "tar":
         return subprocess.run(words, cwd=here, check=False).returncode
     if program == "python3":
+        if rest[0].endswith("doctor.py"):
+            there(here / rest.pop())
         return subprocess.run([sys.executable, *rest, "--help"], cwd=here, check=False, capture_output=True).returncode
     assert words[:2] == ["pip", "install"]
     return 0
