@@ -309,13 +309,13 @@ class TensorRtSession:
         return tuple(by_name[tensor.name] for tensor in self._engine.inputs)
 
     def _expected_shapes(self) -> list[Shapes]:
-        """The shapes to be made ready: the batch sizes, frames of the size that the profile is tuned for."""
+        """The shapes to be made ready: the first batch sizes, with frames of the size that the profile is tuned for."""
         batch, limits = self.manifest.batch, self._engine.limits
         sizes = range(batch.minimum, batch.maximum + 1)[:_WARMED_UP]
         kind = self.manifest.input_kind
         if kind != "frame":
             return [self._shapes({kind: (size, *limits[kind][1][1:])}) for size in sizes]
-        return [self._shapes({"frame": limits["frame"][1], "affines": (batch.minimum, 2, 3)})]
+        return [self._shapes({"frame": limits["frame"][1], "affines": (size, 2, 3)}) for size in sizes]
 
     def _check_profile(self) -> None:
         """Check that the plan's own profile takes the batches that the manifest promises."""

@@ -73,6 +73,16 @@ def test_a_frame_is_copied_once_for_a_crowd(board: Board, frame_plan: Path) -> N
     ]
 
 
+def test_every_batch_of_the_frame_that_was_tuned_for_is_ready(board: Board, frame_plan: Path) -> None:
+    with _opened(frame_plan) as session:
+        ready = board.alive()["graphs"]
+        for people in (1, 2, 3, 4):
+            session.run_frame(_frame(1080, 1920), _affines(people))
+            assert board.alive()["graphs"] == ready
+        session.run_frame(_frame(720, 1280), _affines(2))
+        assert board.alive()["graphs"] == ready + 1
+
+
 @pytest.mark.parametrize("size", [(63, 120), (90, 3841), (2161, 64)])
 def test_a_frame_outside_of_the_profile_is_refused(frame_plan: Path, size: tuple[int, int]) -> None:
     with (
