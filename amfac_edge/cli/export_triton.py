@@ -77,7 +77,10 @@ def triton_lines(exported: Exported, engine: Engine | None, models: Sequence[Tri
         yield f"    the plan is missing in {place}; {place / 'NEXT.txt'} says how it is built"
     backend = "ONNX Runtime" if engine is None else "TensorRT"
     yield f"    all of it, where Triton has its {backend} backend, and its Python this package:"
-    yield f"      tritonserver --model-repository={repository}"
+    # A version-compatible plan brings code for the CPU, which Triton runs on that word alone.
+    trusted = engine is not None and engine.options.version_compatible
+    word = " --backend-config=tensorrt,version-compatible=true" if trusted else ""
+    yield f"      tritonserver --model-repository={repository}{word}"
     if not isinstance(exported.manifest.model, DetectorFacts):
         yield "    where it has the python backend alone:"
         yield (

@@ -37,7 +37,7 @@ def test_a_repository_is_written_for_a_cpu_and_a_card(
     assert f"the plan is missing in {place}" in err
     assert "tar xzf tiny.rtx-3060.fp16.kit.tar.gz && python3 tiny.rtx-3060.fp16.kit/build.py" not in err
     assert "python3 tiny.rtx-3060.fp16/build.py" in (place / "NEXT.txt").read_text()
-    assert f"tritonserver --model-repository={repository}" in err
+    assert f"tritonserver --model-repository={repository}\n" in err
     assert "--load-model=tiny.cpu.fp32_python" in err
 
 
@@ -48,6 +48,17 @@ def test_frames_are_cut_by_the_graph_itself(checkpoint: Path, tmp_path: Path) ->
     assert sorted(path.name for path in repository.iterdir()) == ["tiny.cpu.fp32.frame", "tiny.cpu.fp32.frame_python"]
     config = (repository / "tiny.cpu.fp32.frame" / "config.pbtxt").read_text()
     assert '{ name: "frame", data_type: TYPE_UINT8, dims: [ -1, -1, 3 ] }' in config
+
+
+def test_triton_is_told_of_a_version_compatible_plan(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = tmp_path / "repository"
+    words = [str(checkpoint), "--target", "orin-nano", "--out", str(tmp_path / "out"), "--triton", str(repository)]
+    assert main([*words, "--version-compatible"]) == 0
+    told = capsys.readouterr()
+    served = f"tritonserver --model-repository={repository} --backend-config=tensorrt,version-compatible=true\n"
+    assert served in told.out + told.err
 
 
 def test_what_can_be_no_repository_is_refused_before_any_work(
