@@ -11,6 +11,7 @@ from amfac_edge.declared.target import load_target, load_targets
 from amfac_edge.errors import InputError
 from amfac_edge.performance.forecast import Forecast, Subject, forecast_eager, forecast_engine, subject_of
 from amfac_edge.performance.forecast.calibrating import machine_of, timed_runs
+from amfac_edge.performance.forecast.forecasts import RANGES
 from amfac_edge.performance.forecast.leave_out import (
     ErrorTable,
     board_errors,
@@ -130,7 +131,7 @@ def print_forecasts(made: list[Forecast]) -> None:
                 f"{binds:29} {_memory(each)}"
             )
         basis = dict.fromkeys(line for each in rows for line in each.basis)
-        print("low..high: nine of ten runs are expected there; from " + "; ".join(basis) + "\n")
+        print("; ".join(dict.fromkeys(RANGES[each.model] for each in rows)) + "; from " + "; ".join(basis) + "\n")
 
 
 def _of_target(

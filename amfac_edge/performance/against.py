@@ -16,6 +16,7 @@ from amfac_edge.declared.published import load_published
 from amfac_edge.declared.recipe import load_recipe, recipe_names
 from amfac_edge.declared.target import load_target, target_names
 from amfac_edge.errors import AmfacError
+from amfac_edge.performance.paper_mode import COUNTED_PRECISIONS, declared_mode, in_papers_mode, throttling_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +59,8 @@ class Cell:
         factor: of times and speeds, how many times as fast ours is; None otherwise.
         mode: of a measured cell, the power mode it was found in beside the paper's probable one; empty where there are
             no modes.
-        in_mode: whether it was found in that one, or there are no modes; a cell in another mode is shown, and not met.
+        counts: whether it may count as met: found in that mode, not throttled, by eager PyTorch in FP32 or an engine in
+            FP16 or INT8; another one is shown all the same.
         notes: what a reader should know of the printed figure, or of ours.
     """
 
@@ -69,7 +71,7 @@ class Cell:
     how: str = ""
     factor: float | None = None
     mode: str = ""
-    in_mode: bool = True
+    counts: bool = True
     notes: tuple[str, ...] = ()
 
     @property
@@ -90,15 +92,16 @@ def eager(receipt: Receipt) -> bool:
 def table4_cells(receipts: Iterable[Receipt]) -> tuple[Cell, ...]:
     """The twenty cells of Table 4, each with the fastest receipt for it: same model, same device, one person.
 
-    Of eager runs and engines only one kind should be handed in (`eager`): they answer different questions.
+    One that counts (`Cell.counts`) goes before one that doesn't, however fast that is. Of eager runs and engines only
+    one kind should be handed in (`eager`): they answer different questions.
     """
     runs = [receipt for receipt in receipts if receipt.conditions.people == 1]
     return tuple(_table4_cell(row, runs) for row in load_published(_TABLE4).rows)
 
 
 def met(cells: Sequence[Cell]) -> tuple[int, int]:
-    """How many cells are met by something measured in the paper's probable mode, of how many."""
-    return sum(cell.factor is not None and cell.factor >= 1 and cell.in_mode for cell in cells), len(cells)
+    """How many cells are met by something measured that counts, of how many."""
+    return sum(cell.factor is not None and cell.factor >= 1 and cell.counts for cell in cells), len(cells)
 
 
 def figures_of(
@@ -154,18 +157,27 @@ def _table4_cell(row: TableRow, runs: Sequence[Receipt]) -> Cell:
     device = str(row.values["device"])
     notes = _inconsistency(row)
     fitting = [(receipt, _mean_ms(receipt, _NETWORKS)) for receipt in runs if _is_of(receipt, row, device)]
-    best = min(fitting, key=lambda pair: pair[1], default=None)
+    best = min(fitting, key=lambda pair: (not _counts(pair[0]), pair[1]), default=None)
     if best is None:
         return Cell(row.label, "ms", printed, notes=notes)
     receipt, ms = best
     conditions = receipt.conditions
-    throttled = receipt.findings.get("throttling")
-    if throttled:
-        notes += (f"throttled: {'; '.join(map(str, throttled))}",)
+    if throttled := throttling_of(receipt):
+        notes += (f"throttled: {'; '.join(throttled)}: not counted",)
+    if not _is_counted_precision(receipt):
+        notes += (f"{conditions.precision}: shown, not counted",)
     whole = _mean_ms(receipt, _FRAMES)
     how = f"measured {conditions.precision} with {conditions.engine}: the network's mean; a whole frame {whole:.2f} ms"
-    mode, in_mode = _mode(device, receipt)
-    return Cell(row.label, "ms", printed, ms, how, printed / ms, mode, in_mode, notes)
+    return Cell(row.label, "ms", printed, ms, how, printed / ms, _mode(device, receipt), _counts(receipt), notes)
+
+
+def _counts(receipt: Receipt) -> bool:
+    return in_papers_mode(receipt) and not throttling_of(receipt) and _is_counted_precision(receipt)
+
+
+def _is_counted_precision(receipt: Receipt) -> bool:
+    precision = receipt.conditions.precision
+    return precision == "fp32" if eager(receipt) else precision in COUNTED_PRECISIONS
 
 
 def _fps_cell(row: TableRow, printed: float, recipe: Recipe, receipts: Sequence[Receipt]) -> Cell:
@@ -215,17 +227,15 @@ def _mean_ms(receipt: Receipt, names: Sequence[str]) -> float:
     return next(receipt.series[name] for name in names if name in receipt.series).statistics.mean
 
 
-def _mode(device: str, receipt: Receipt) -> tuple[str, bool]:
-    """The mode beside the paper's probable one, and whether it is that one."""
+def _mode(device: str, receipt: Receipt) -> str:
+    """The mode beside the paper's probable one."""
     target = load_target(device) if device in target_names() else None
     if target is None or target.kind != "jetson":
-        return "", True
-    probable, found = target.paper_mode, receipt.power_mode
+        return ""
+    probable, found = target.paper_mode, declared_mode(receipt)
     if found is None:
-        return f"mode unknown; the paper's is probably {probable}", False
-    if found == probable:
-        return f"{found}, probably the paper's", True
-    return f"{found}; the paper's is probably {probable}", False
+        return f"mode unknown; the paper's is probably {probable}"
+    return f"{found}, probably the paper's" if found == probable else f"{found}; the paper's is probably {probable}"
 
 
 def _inconsistency(row: TableRow) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ def test_the_inconsistent_cell_is_noted_and_no_other() -> None:
 
 def test_a_throttled_figure_says_so() -> None:
     cell = cell_of(taken(7.0, findings={"throttling": ["2 under-voltage events (oc1)"]}))
-    assert "throttled: 2 under-voltage events (oc1)" in cell.notes
+    assert "throttled: 2 under-voltage events (oc1): not counted" in cell.notes
 
 
 def test_an_eager_run_stands_in_by_its_network() -> None:

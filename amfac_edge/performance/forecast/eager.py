@@ -181,14 +181,26 @@ def forecast_eager(recipe: str, target: Target, mode: str | None = None, *, name
 
 
 def forecast_left_out(cell: EagerCell) -> Forecast:
-    """What a printed cell of Table 4 would be expected to be by whoever knows the others of its device alone."""
+    """What a printed cell of Table 4 would be expected to be by whoever knows the others of its device alone.
+
+    Its range is twice the largest error of the same kind of forecast on the other devices: the cell has no say in it.
+    """
     target = load_target(cell.device)
     others = [other for other in eager_cells() if other.device == cell.device and other.recipe != cell.recipe]
     parts = device_fit(others, target.kind).parts(cell.cost)
-    spread = 1 + 2 * max(map(abs, _left_out([*others, cell], target.kind)))
+    spread = 1 + 2 * _error_elsewhere(cell.device, target.kind)
     mid = sum(parts.values())
     basis = f"fitted to the {len(others)} other cells of its device in Table 4"
     return _forecast(cell.recipe, target.name, target.paper_mode, parts, (mid / spread, mid * spread), basis)
+
+
+def _error_elsewhere(device: str, kind: str) -> float:
+    """The largest relative error of a cell forecast by the others of its device, over the other devices of the kind."""
+    by_device: dict[str, list[EagerCell]] = {}
+    for cell in eager_cells():
+        if cell.device != device and load_target(cell.device).kind == kind:
+            by_device.setdefault(cell.device, []).append(cell)
+    return max(abs(error) for cells in by_device.values() for error in _left_out(cells, kind))
 
 
 def _forecast(

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EAGER", "ENGINE", "Forecast"]
+__all__ = ["EAGER", "ENGINE", "RANGES", "Forecast"]
 
 EAGER, ENGINE = "eager", "engine"
 """The two models: of eager PyTorch in float32, and of an engine."""
+
+RANGES = {
+    ENGINE: "low to high of an engine: nine of ten runs are expected there",
+    EAGER: (
+        "low to high of eager PyTorch: twice the largest error of such fits where they can be checked, or the span of "
+        "three ways to scale a board; no share of runs"
+    ),
+}
+"""What low and high of each model are."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Forecast:
         mode: its power mode; None where it has none.
         precision: "fp32", "fp16" or "int8".
         batch: crops in one run.
-        low_ms: nine of ten such runs are expected between this
+        low_ms: such a run is expected between this (`RANGES` says how surely)
         mid_ms: around this
         high_ms: and this.
         binds: share of the time that each limit binds: "bandwidth", "compute", "launches", "host".

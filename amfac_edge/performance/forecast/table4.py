@@ -11,6 +11,7 @@ from amfac_edge.performance.forecast.eager import TABLE, eager_cells, forecast_l
 from amfac_edge.performance.forecast.engine import forecast_engine
 from amfac_edge.performance.forecast.forecasts import Forecast
 from amfac_edge.performance.forecast.subjects import subject_of_recipe
+from amfac_edge.performance.paper_mode import COUNTED_PRECISIONS, in_papers_mode, throttling_of
 from amfac_edge.performance.samples import Measured
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "ENGINES", "Table4Cell", "cells_met", "markdown_table", "measured_for_table4", "table4_cells"]
 
-COLUMNS = ("eager", "fp16", "int8")
+COLUMNS = ("eager", *COUNTED_PRECISIONS)
 """What stands beside the paper: eager FP32 PyTorch, an engine of FP16, one of INT8."""
 
-ENGINES = COLUMNS[1:]
+ENGINES = COUNTED_PRECISIONS
 """The columns that are to beat the paper."""
 
 _HEADS = {"eager": "eager PyTorch", "fp16": "FP16 engine", "int8": "INT8 engine"}
@@ -92,7 +93,9 @@ def table4_cells(measured: Mapping[tuple[str, str, str], Measured] | None = None
         label = (
             f"{row.values['model']} {str(row.values['backbone']).replace('ResNet', 'R')} {recipe.rpartition('-')[2]}"
         )
-        mode = f", {target.paper_mode}" if target.paper_mode else ""
+        watts = row.number("power_w")
+        # The paper prints watts and no mode.
+        mode = f", {watts:g} W ({target.paper_mode} inferred)" if target.paper_mode and watts else ""
         cells.append(
             Table4Cell(
                 label=label,
@@ -110,8 +113,8 @@ def table4_cells(measured: Mapping[tuple[str, str, str], Measured] | None = None
 def measured_for_table4(receipts: Sequence[Receipt]) -> dict[tuple[str, str, str], Measured]:
     """What of receipts stands in `table4_cells`: one crop a run, on a device of the table, in its own mode there.
 
-    Of several for one cell the fastest counts. The network's time is taken, as `--against table4` does and as the
-    forecasts beside it mean; the paper names no boundary.
+    Of several for one cell the fastest counts, and none that was throttled. The network's time is taken, as
+    `--against table4` does and as the forecasts beside it mean; the paper names no boundary.
     """
     printed = {(cell.recipe, cell.device) for cell in eager_cells()}
     found: dict[tuple[str, str, str], Measured] = {}
@@ -119,7 +122,7 @@ def measured_for_table4(receipts: Sequence[Receipt]) -> dict[tuple[str, str, str
         conditions, device = receipt.conditions, receipt.target or ""
         if (conditions.recipe, device) not in printed or conditions.people != 1:
             continue
-        if receipt.power_mode != load_target(device).paper_mode:
+        if not in_papers_mode(receipt) or throttling_of(receipt):
             continue
         for series, column in (("engine", conditions.precision), ("eager", "eager")):
             measured = receipt.series.get(series)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amfac_edge.performance.against import EAGER_INFERENCE, Cell, eager, table4_cells
+from amfac_edge.performance.forecast.forecasts import RANGES
 from amfac_edge.performance.forecast.table4 import COLUMNS, ENGINES, Table4Cell, cells_met, measured_for_table4
 from amfac_edge.performance.forecast.table4 import table4_cells as forecast_cells
 from amfac_edge.performance.report.figures import figure, tag
@@ -48,7 +49,7 @@ def table4(receipts: Sequence[Receipt]) -> Html:
             tag("measured"),
             ". What is ",
             tag("forecast"),
-            " was run by nobody; nine of ten such runs are expected within the range beside it.",
+            f" was run by nobody: {'; '.join(RANGES.values())}.",
         ),
         table(heads, rows, label="Table 4 of AMFACPose"),
         element("p", EAGER_INFERENCE),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from amfac_edge.performance import Conditions, Measured, Receipt
+from amfac_edge.performance import Conditions, Measured, Receipt, against
+from amfac_edge.performance.forecast import eager
+from amfac_edge.performance.forecast.eager import eager_cells, forecast_left_out
 from amfac_edge.performance.forecast.table4 import (
     Table4Cell,
     cells_met,
@@ -16,6 +19,7 @@ from amfac_edge.performance.forecast.table4 import (
     table4_cells,
 )
 
+ROOT = Path(__file__).resolve().parents[3]
 CONDITIONS = Conditions(
     processor="a board",
     engine="tensorrt 10.3.0",
@@ -52,6 +56,31 @@ def test_the_eager_forecast_has_not_seen_its_cell() -> None:
     )
     assert cell.forecast["eager"].basis[0] == "fitted to the 3 other cells of its device in Table 4"
     assert cell.forecast["eager"].mid_ms != pytest.approx(cell.paper_ms, rel=1e-4)
+
+
+def test_the_range_beside_a_printed_figure_has_not_seen_it_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = eager_cells()
+    plain = forecast_left_out(cells[0])
+    changed = dataclasses.replace(cells[0], ms=cells[0].ms * 1.3)
+    monkeypatch.setattr(eager, "eager_cells", lambda: (changed, *cells[1:]))
+    assert forecast_left_out(changed) == plain
+    # Another device's figures say how sure it is; those of another kind don't.
+    for device, moves in (("orin-nx-8", True), ("rtx-3060", False)):
+        others = tuple(
+            dataclasses.replace(cell, ms=cell.ms * 1.3)
+            if (cell.device, cell.recipe) == (device, cells[0].recipe)
+            else cell
+            for cell in cells
+        )
+        monkeypatch.setattr(eager, "eager_cells", lambda others=others: others)
+        assert (forecast_left_out(cells[0]).high_ms > plain.high_ms) is moves
+
+
+def test_the_texts_say_what_the_table_does() -> None:
+    cells = table4_cells()
+    assert markdown_table(cells) in (ROOT / "README.md").read_text()
+    within = sum(each.low_ms <= cell.paper_ms <= each.high_ms for cell in cells for each in [cell.forecast["eager"]])
+    assert f"of the twenty printed figures {within} lie within" in (ROOT / "docs" / "forecast.md").read_text()
 
 
 def test_a_measurement_takes_its_forecasts_place_and_alone_counts() -> None:
@@ -103,9 +132,40 @@ def test_receipts_fill_the_cells_that_they_are_of() -> None:
         {"people": 5},
         {"recipe": "amfacpose-r18-128x128"},
         {"precision": "fp32"},
+        {"findings": {"throttling": ["power cap"]}},
+        {"machine": {"jetson": {"super_configuration": True}}},  # that board's 15W is 15W-super
         {"series": "frame"},
         {"series": "eager"},  # of FP16
     ],
 )
 def test_a_receipt_of_something_else_fills_none(changes: dict[str, Any]) -> None:
     assert measured_for_table4([receipt(**changes)]) == {}
+
+
+FASTER = {"target": "orin-nx-8", "power_mode": "MAXN"}
+
+
+@pytest.mark.parametrize(
+    ("receipts", "count"),
+    [
+        ([{**FASTER}], 1),
+        ([{**FASTER, "precision": "int8"}], 1),
+        ([{**FASTER, "precision": "fp32"}], 0),
+        ([{"target": "rtx-3060", "power_mode": None, "ms": 5.0}], 1),
+        ([{**FASTER, "findings": {"throttling": ["power cap"]}}], 0),
+        ([{**FASTER}, {**FASTER, "power_mode": "MAXN_SUPER", "ms": 9.0}], 1),
+        ([{**FASTER}, {**FASTER, "ms": 9.0, "findings": {"throttling": ["power cap"]}}], 1),
+        ([{**FASTER, "ms": 60.0}], 0),
+        ([{"power_mode": "15W", "machine": {"jetson": {"super_configuration": True}}}], 0),
+        ([{"power_mode": "15W", "machine": {"jetson": {"super_configuration": False}}}], 1),
+    ],
+)
+def test_every_command_counts_the_same(receipts: list[dict[str, Any]], count: int) -> None:
+    made = []
+    for changes in receipts:
+        one = receipt(**changes)
+        made.append(
+            dataclasses.replace(one, series={**one.series, "frame": Measured("frame", (99.0,), one.conditions)})
+        )
+    assert cells_met(table4_cells(measured_for_table4(made))) == count
+    assert against.met(against.table4_cells(made)) == (count, 20)
