@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["kit_around", "main"]
 
 _SIZE_LIMIT = 1 << 20
+_DOCTOR = "doctor.py"  # of the kit
 
 
 def main(argv: Sequence[str], kit: Path) -> int:
@@ -75,6 +77,8 @@ def _build(argv: Sequence[str], kit: Path) -> int:
     if arguments.bench:
         _measure(built.path)
     print(built.path)
+    if arguments.out.resolve() == kit.resolve():  # over ssh the plan goes home, and is looked at there
+        print(f"next: {shlex.join([sys.executable, str(kit / _DOCTOR), str(built.path)])}", file=sys.stderr)
     return 0
 
 
@@ -142,5 +146,5 @@ def _check_machine(target: Target) -> None:
         here = host.target or f"no board or card that is known ({', '.join(sorted(found)) or 'no GPU answers'})"
         raise MachineError(
             f"this kit is for {target.title} (compute capability {wanted}); here is {here}",
-            cure="Run it on that machine. amfac-doctor says what this one is; --anyway builds all the same.",
+            cure=f"Run it on that machine. The kit's {_DOCTOR} says what this one is; --anyway builds all the same.",
         )

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -150,6 +151,10 @@ def test_its_builder_builds_with_tensorrt_rtx_in_the_boards_place(tmp_path: Path
     done = bare("build.py", "--flavour", "tensorrt-rtx", cwd=folder)
     assert done.returncode == 0, done.stderr
     plan = Path(done.stdout.strip())
+    # The next command, which is the kit's own.
+    told = shlex.split(done.stderr.splitlines()[-1].partition("next: ")[2])
+    assert [Path(word).name for word in told[1:]] == ["doctor.py", plan.name]
+    assert subprocess.run(told, cwd=folder, capture_output=True, check=False).returncode in {0, 3}
     assert plan == folder / "marker.rtx-4090.fp32.rtx.plan"
     assert read_plan_header(plan).compute_capabilities == ("8.9",)
     assert read_manifest(plan).plan is not None
