@@ -146,5 +146,6 @@ def _check_machine(target: Target) -> None:
         here = host.target or f"no board or card that is known ({', '.join(sorted(found)) or 'no GPU answers'})"
         raise MachineError(
             f"this kit is for {target.title} (compute capability {wanted}); here is {here}",
-            cure=f"Run it on that machine. The kit's {_DOCTOR} says what this one is; --anyway builds all the same.",
+            cure=f"Run it on that machine. amfac-doctor (here {_DOCTOR}) says what this one is; --anyway builds all "
+            "the same.",
         )
