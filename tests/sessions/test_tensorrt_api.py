@@ -56,11 +56,12 @@ PARAMETERS = {
 # What some versions lack and our code uses all the same, because it looks first or never gets there.
 _PROPER = ("8.6.1", "10.3.0", "10.13.3.9", "10.16.1.11", "11.4.0.106")
 ALLOWED: dict[str, tuple[str, ...]] = {
-    # compiler.building asks for the first of these four; where it is there, the others are not touched.
+    # compiler.building asks for the first of these five; where it is there, the others are not touched.
     "NetworkDefinitionCreationFlag.STRONGLY_TYPED": ("8.6.1",),
     "NetworkDefinitionCreationFlag.EXPLICIT_BATCH": ("11.4.0.106", "rtx-1.7.1.116"),
     "BuilderFlag.FP16": ("11.4.0.106", "rtx-1.7.1.116"),
     "BuilderFlag.INT8": ("11.4.0.106", "rtx-1.7.1.116"),
+    "BuilderFlag.OBEY_PRECISION_CONSTRAINTS": ("11.4.0.106", "rtx-1.7.1.116"),
     # compiler.building tells 8.6 alone of it: later ones share profiles anyway.
     "PreviewFeature.PROFILE_SHARING_0806": ("11.4.0.106", "rtx-1.7.1.116"),
     # compiler.progress looks whether there is a monitor to be given.
