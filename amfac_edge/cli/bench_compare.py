@@ -89,8 +89,7 @@ def _print(paths: list[Path], verdict: Comparability, ratios: list[Ratio]) -> No
     if ratios:
         print(f"{'medians':8} {'first ms':>10} {'second ms':>10} {'second is as fast':>18}  95 % of the bootstrap")
     for ratio in ratios:
-        clear = "" if ratio.is_clear else "  (no clear difference)"
-        print(
-            f"{ratio.boundary:8} {ratio.first_ms:10.3f} {ratio.second_ms:10.3f} {ratio.ratio:17.3f}x  "
-            f"{ratio.low:.3f} to {ratio.high:.3f}{clear}"
-        )
+        interval = "too few samples for one"
+        if ratio.low is not None and ratio.high is not None:
+            interval = f"{ratio.low:.3f} to {ratio.high:.3f}{'' if ratio.is_clear else '  (no clear difference)'}"
+        print(f"{ratio.boundary:8} {ratio.first_ms:10.3f} {ratio.second_ms:10.3f} {ratio.ratio:17.3f}x  {interval}")

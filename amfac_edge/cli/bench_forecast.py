@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.declared.target import load_target, load_targets
 from amfac_edge.errors import InputError
+from amfac_edge.performance.comparing import doubts_of
 from amfac_edge.performance.forecast import Forecast, Subject, forecast_eager, forecast_engine, subject_of
 from amfac_edge.performance.forecast.calibrating import machine_of, timed_runs
 from amfac_edge.performance.forecast.forecasts import RANGES
@@ -69,8 +71,13 @@ def add_calibration(parser: CommandParser) -> None:
 
 
 def calibration(paths: list[Path], target: Target, mode: str | None) -> list[TimedRun]:
-    """The runs of `--calibrate`."""
-    return timed_runs([(str(path), read_receipt(path)) for path in paths], target, mode)
+    """The runs of `--calibrate`; what makes one worth less is said on standard error."""
+    receipts = [(str(path), read_receipt(path)) for path in paths]
+    runs = timed_runs(receipts, target, mode)
+    for name, receipt in receipts:
+        for doubt in doubts_of(receipt, name):
+            print(f"doubt: {doubt}", file=sys.stderr)
+    return runs
 
 
 def forecast(arguments: argparse.Namespace) -> int:

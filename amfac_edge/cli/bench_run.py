@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amfac_edge.artefact import TENSORRT
 from amfac_edge.artefact.identify import CHECKPOINT_SUFFIXES
 from amfac_edge.cli.bench_against import against_json, print_against, read_evaluation
 from amfac_edge.cli.bench_forecast import forecasts_of, print_forecasts
@@ -233,8 +234,8 @@ def _trtexec_lines(
     path: Path, measured: Measurement, arguments: argparse.Namespace, limits: Limits, people: int
 ) -> list[str]:
     manifest = measured.manifest
-    if manifest.plan is None:
-        return []
+    if manifest.plan is None or manifest.plan.flavour != TENSORRT:
+        return []  # trtexec loads no plan of TensorRT-RTX
     conditions = measured.series["engine"].conditions
     commands = trtexec_commands(
         path,

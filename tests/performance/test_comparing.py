@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from amfac_edge.performance import Conditions, Measured, Receipt
-from amfac_edge.performance.comparing import comparability, ratio_of
+from amfac_edge.performance.comparing import Ratio, comparability, ratio_of
 
 CONDITIONS = Conditions(
     processor="p",
@@ -103,12 +103,41 @@ def _with(series: Measured) -> Receipt:
     return dataclasses.replace(taken(), series={"frame": series})
 
 
+def ends(ratio: Ratio) -> tuple[float, float]:
+    assert ratio.low is not None
+    assert ratio.high is not None
+    return ratio.low, ratio.high
+
+
 def test_the_ratio_says_how_many_times_as_fast_the_second_one_is() -> None:
     found = ratio_of(taken(20.0), taken(10.0, seed=1), "frame")
     assert found.ratio == pytest.approx(found.first_ms / found.second_ms)
-    assert found.low < 2.0 < found.high
+    low, high = ends(found)
+    assert low < 2.0 < high
     assert found.is_clear
     assert not ratio_of(taken(10.0), taken(10.0, seed=1), "frame").is_clear
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"of": {"spinning": False}}, "waiting: spinning, unknown, not spinning, unknown"),
+        ({"switches": {"wait": "spin"}}, "waiting: spinning, unknown, spinning, spin"),
+        ({"of": {"governor": "performance"}}, "governor: unknown, performance"),
+        ({"of": {"versions": {"onnxruntime": "1.32.0"}}}, "onnxruntime: unknown, 1.32.0"),
+        ({"switches": {"mode": "timed", "seconds": 5.0}}, "length: unknown, mode timed seconds 5.0"),
+    ],
+)
+def test_whatever_the_receipts_know_is_told(changes: dict[str, Any], difference: str) -> None:
+    assert comparability(taken(), taken(**changes)).differences == (difference,)
+
+
+def test_few_samples_give_a_ratio_and_no_interval() -> None:
+    few, enough = taken(20.0, count=9), taken(10.0, count=10)
+    for first, second in ((few, enough), (enough, few)):
+        ratio = ratio_of(first, second, "frame")
+        assert (ratio.low, ratio.high, ratio.is_clear) == (None, None, False)
+    assert ratio_of(taken(20.0, count=10), enough, "frame").is_clear
 
 
 def test_the_same_receipts_give_the_same_interval() -> None:
@@ -119,7 +148,8 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     held = 0
     for seed in range(40):
         found = ratio_of(taken(20.0, seed=seed, count=100), taken(10.0, seed=1000 + seed, count=100), "frame")
-        held += found.low <= 2.0 <= found.high
+        low, high = ends(found)
+        held += low <= 2.0 <= high
     # 38 of 40 are expected at 95 %; by chance fewer than 32 come once in ten thousand times.
     assert held >= 32
 
@@ -129,7 +159,7 @@ def test_neighbours_that_agree_make_the_interval_wider() -> None:
     steps = np.repeat(rng.normal(0, 0.5, 60), 10)  # ten samples in a row are nearly the same
     mixed = rng.permutation(steps)
     wide, narrow = (
-        ratio_of(_with(Measured("frame", tuple((10 + values).tolist()), CONDITIONS)), taken(), "frame")
+        np.ptp(ends(ratio_of(_with(Measured("frame", tuple((10 + values).tolist()), CONDITIONS)), taken(), "frame")))
         for values in (steps, mixed)
     )
-    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+    assert wide > 1.5 * narrow

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from amfac_edge.artefact import BatchRange, Manifest, PlanFacts
+from amfac_edge.artefact import RTX, BatchRange, Manifest, PlanFacts
+from amfac_edge.cli import bench_run
 from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.performance.timing import Limits
 from amfac_edge.performance.trtexec_commands import trtexec_commands
@@ -58,3 +61,9 @@ def test_a_version_compatible_plan_is_let_in() -> None:
             Path("m.plan"), described, people=1, graphs=True, spinning=False, limits=Limits()
         ).values()
         assert [" --versionCompatible " in command for command in commands] == [host_code, host_code]
+
+
+def test_a_plan_that_trtexec_does_not_load_has_none() -> None:
+    measured = SimpleNamespace(manifest=SimpleNamespace(plan=SimpleNamespace(flavour=RTX)))
+    found = bench_run._trtexec_lines(Path("m.rtx.plan"), measured, argparse.Namespace(), Limits(), 1)  # type: ignore[arg-type]
+    assert found == []

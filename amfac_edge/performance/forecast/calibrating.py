@@ -9,6 +9,7 @@ from amfac_edge.errors import InputError
 from amfac_edge.performance.forecast.engine import subject_run
 from amfac_edge.performance.forecast.recorded import recorded_eager
 from amfac_edge.performance.forecast.subjects import Subject, subject_of_manifest, subject_of_recipe
+from amfac_edge.performance.paper_mode import declared_mode, throttling_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,9 @@ ENGINE_SERIES = "engine"
 _HOW = "Measure it there: amfac-bench FILE --out DIR, with the same threads, people and mode each time."
 
 
+_COOL = "Measure it again, with better cooling or power, or in a lower power mode."
+
+
 def timed_runs(receipts: Sequence[tuple[str, Receipt]], target: Target, mode: str | None = None) -> list[TimedRun]:
     """What `forecast_engine` learns from receipts, given with the names of their files.
 
@@ -35,8 +39,8 @@ def timed_runs(receipts: Sequence[tuple[str, Receipt]], target: Target, mode: st
         mode: the power mode that is forecast; None for the one that Table 4 is held against.
 
     Raises:
-        InputError: a receipt of another target, mode, or (on a CPU) another processor or number of threads than the
-            rest; one without an engine's series or without layer costs.
+        InputError: a receipt of a throttled run; of another target, mode, or (on a CPU) another processor or number of
+            threads than the rest; one without an engine's series or without layer costs.
     """
     mode = mode or target.paper_mode
     machines = {machine_of(receipt): name for name, receipt in receipts}
@@ -77,11 +81,14 @@ def _run(name: str, receipt: Receipt, target: Target, mode: str | None) -> Timed
         raise InputError(
             f"{name}: it was taken on {receipt.target or 'no known target'}, not on {target.name}", cure=_HOW
         )
-    if target.modes and receipt.power_mode != mode:
+    taken_in = declared_mode(receipt)
+    if target.modes and taken_in != mode:
         raise InputError(
-            f"{name}: it was taken in the power mode {receipt.power_mode or 'that nobody could read'}, not in {mode}",
-            cure=f"Give --mode {receipt.power_mode}." if receipt.power_mode in target.modes else _HOW,
+            f"{name}: it was taken in the power mode {taken_in or 'that nobody could read'}, not in {mode}",
+            cure=f"Give --mode {taken_in}." if taken_in in target.modes else _HOW,
         )
+    if throttled := throttling_of(receipt):
+        raise InputError(f"{name}: the machine was throttled while it was taken: {'; '.join(throttled)}", cure=_COOL)
     if receipt.manifest is None:
         raise InputError(f"{name}: it has no manifest, so nobody knows what was run", cure=_HOW)
     conditions = receipt.conditions

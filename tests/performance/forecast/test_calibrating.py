@@ -93,6 +93,15 @@ def test_a_receipt_of_a_board_narrows_its_forecast() -> None:
         ({"target": None}, "no known target"),
         ({"power_mode": "7W"}, "in the power mode 7W, not in 15W"),
         ({"power_mode": None}, "that nobody could read"),
+        # That board's 15W is another one.
+        (
+            {"machine": {"jetson": {"super_configuration": True}}},
+            r"in the power mode 15W-super, not in 15W\n.*15W-super",
+        ),
+        (
+            {"findings": {"throttling": ["power cap"]}},
+            "a.json: the machine was throttled while it was taken: power cap",
+        ),
         ({"manifest": None}, "no manifest"),
     ],
 )
@@ -128,8 +137,10 @@ def test_the_command_takes_receipts(tmp_path: Path, capsys: pytest.CaptureFixtur
         paths.append(str(tmp_path / f"{name}.json"))
         write_receipt(receipt(name, ms), tmp_path / f"{name}.json")
     assert main(["forecast", RECIPES[0], "--target", "cpu", "--calibrate", paths[3], "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)["forecasts"]
+    said = capsys.readouterr()
+    (found,) = json.loads(said.out)["forecasts"]
     assert found["mid_ms"] > 16
+    assert said.err == f"doubt: {paths[3]} doesn't know what others took of the CPU\n"
     assert main(["forecast", "--errors", "--calibrate", *paths]) == 0
     assert "engine: half of the measured models from the other half" in capsys.readouterr().out
     assert main(["forecast", "--errors", "--calibrate", paths[0]]) == 2
