@@ -25,6 +25,7 @@ from amfac_edge.performance.forecast.leave_out import (
 from amfac_edge.performance.forecast.recorded import recorded_eager
 from amfac_edge.performance.forecast.roofline import PRECISIONS
 from amfac_edge.performance.forecast.table4 import cells_met, markdown_table, measured_for_table4, table4_cells
+from amfac_edge.performance.paper_mode import declared_mode
 from amfac_edge.performance.receipts import read_receipt
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _calibrated(paths: list[Path]) -> list[ErrorTable]:
     if first.target is None:
         raise InputError(f"{paths[0]}: it was taken on no known target", cure="Give receipts of a declared target.")
     target = load_target(first.target)
-    runs = timed_runs(receipts, target, first.power_mode)
+    runs = timed_runs(receipts, target, declared_mode(first))
     if len(runs) < 2:  # noqa: PLR2004 - two halves
         raise InputError("one receipt has no halves", cure="Give receipts of two models or more.")
     return [half_errors(machine_of(first), target.kind, runs)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from amfac_edge.performance.paper_mode import declared_mode
 from amfac_edge.performance.steadiness import MOST_DRIFT_PERCENT, drift_percent
 from amfac_edge.performance.timing import BUSY
 
@@ -146,7 +147,7 @@ def _subject(receipt: Receipt, name: str) -> str:
     conditions = receipt.conditions
     known = {
         "machine": f"{receipt.target or 'unknown'} ({conditions.processor})",
-        "power mode": receipt.power_mode,
+        "power mode": declared_mode(receipt),
         "governor": conditions.governor,
         "model": conditions.recipe,
         "precision": conditions.precision,

@@ -132,6 +132,14 @@ def test_whatever_the_receipts_know_is_told(changes: dict[str, Any], difference:
     assert comparability(taken(), taken(**changes)).differences == (difference,)
 
 
+def test_modes_of_one_name_are_told_apart_by_how_the_board_was_flashed() -> None:
+    plain, flashed = (
+        taken(target="orin-nano-8", power_mode="15W", machine={"jetson": {"super_configuration": is_super}})
+        for is_super in (False, True)
+    )
+    assert comparability(plain, flashed).differences == ("power mode: 15W, 15W-super",)
+
+
 def test_few_samples_give_a_ratio_and_no_interval() -> None:
     few, enough = taken(20.0, count=9), taken(10.0, count=10)
     for first, second in ((few, enough), (enough, few)):

@@ -148,3 +148,17 @@ def test_the_command_takes_receipts(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["choose", RECIPES[0], "--target", "cpu", "--budget-ms", "30", "--calibrate", *paths, "--json"]) == 0
     chosen = json.loads(capsys.readouterr().out)["chosen"]
     assert (chosen["recipe"], chosen["measured"]) == ("amfacpose-r34-256x256", True)
+
+
+def test_the_errors_of_a_board_flashed_as_super_are_of_its_own_mode(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = []
+    for name, ms in zip(RECIPES[:2], (20.0, 13.0), strict=True):
+        paths.append(str(tmp_path / f"{name}.json"))
+        taken = receipt(
+            name, ms, target="orin-nano-8", power_mode="15W", machine={"jetson": {"super_configuration": True}}
+        )
+        write_receipt(taken, tmp_path / f"{name}.json")
+    assert main(["forecast", "--errors", "--calibrate", *paths]) == 0
+    assert "engine: half of the measured models from the other half" in capsys.readouterr().out
