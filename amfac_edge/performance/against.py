@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.performance.receipts import Receipt
 
-__all__ = ["EAGER_INFERENCE", "TABLES", "Cell", "eager", "figures_of", "met", "recipe_of", "table4_cells"]
+__all__ = [
+    "EAGER_INFERENCE",
+    "TABLES",
+    "Cell",
+    "counts_for",
+    "eager",
+    "figures_of",
+    "met",
+    "recipe_of",
+    "table4_cells",
+]
 
 TABLES = {
     "table1": "amfacpose-table1-coco",
@@ -87,6 +97,16 @@ class Cell:
 def eager(receipt: Receipt) -> bool:
     """Whether a receipt is of eager PyTorch, and not of an engine."""
     return "eager" in receipt.series
+
+
+def counts_for(receipt: Receipt) -> tuple[str, str, str] | None:
+    """The recipe, device and column of Table 4 that a receipt counts for: "eager", "fp16" or "int8"; None for none."""
+    recipe, device = recipe_of(receipt), receipt.target or ""
+    if recipe is None or receipt.conditions.people != 1 or not _counts(receipt):
+        return None
+    if not any(_is_of(receipt, row, device) for row in load_published(_TABLE4).rows if row.values["device"] == device):
+        return None
+    return recipe.name, device, "eager" if eager(receipt) else receipt.conditions.precision
 
 
 def table4_cells(receipts: Iterable[Receipt]) -> tuple[Cell, ...]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.declared.published import load_published
 from amfac_edge.declared.target import load_target
+from amfac_edge.performance.against import counts_for
 from amfac_edge.performance.forecast.eager import TABLE, eager_cells, forecast_left_out, recipe_of
 from amfac_edge.performance.forecast.engine import forecast_engine
 from amfac_edge.performance.forecast.forecasts import Forecast
 from amfac_edge.performance.forecast.subjects import subject_of_recipe
-from amfac_edge.performance.paper_mode import COUNTED_PRECISIONS, in_papers_mode, throttling_of
+from amfac_edge.performance.paper_mode import COUNTED_PRECISIONS
 from amfac_edge.performance.samples import Measured
 
 if TYPE_CHECKING:
@@ -116,21 +117,15 @@ def measured_for_table4(receipts: Sequence[Receipt]) -> dict[tuple[str, str, str
     Of several for one cell the fastest counts, and none that was throttled. The network's time is taken, as
     `--against table4` does and as the forecasts beside it mean; the paper names no boundary.
     """
-    printed = {(cell.recipe, cell.device) for cell in eager_cells()}
     found: dict[tuple[str, str, str], Measured] = {}
     for receipt in receipts:
-        conditions, device = receipt.conditions, receipt.target or ""
-        if (conditions.recipe, device) not in printed or conditions.people != 1:
+        key = counts_for(receipt)
+        if key is None:
             continue
-        if not in_papers_mode(receipt) or throttling_of(receipt):
-            continue
-        for series, column in (("engine", conditions.precision), ("eager", "eager")):
-            measured = receipt.series.get(series)
-            if measured is None or column not in COLUMNS or (column == "eager" and conditions.precision != "fp32"):
-                continue
-            before = found.setdefault((conditions.recipe, device, column), measured)
-            if measured.statistics.mean < before.statistics.mean:
-                found[conditions.recipe, device, column] = measured
+        measured = receipt.series["eager" if key[2] == "eager" else "engine"]
+        before = found.setdefault(key, measured)
+        if measured.statistics.mean < before.statistics.mean:
+            found[key] = measured
     return found
 
 
