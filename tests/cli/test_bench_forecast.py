@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from amfac_edge.cli.bench import main
+from amfac_edge.cli.bench_forecast import print_forecasts
+from amfac_edge.declared.target import load_target
+from amfac_edge.performance.forecast import forecast_eager, forecast_engine, subject_of_recipe
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 SMALL = "amfacpose-r18-256x256"
+NANO = load_target("orin-nano-8")
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> Any:  # noqa: ANN401 - JSON
@@ -28,6 +32,16 @@ def test_a_table_says_that_all_of_it_is_forecast(capsys: pytest.CaptureFixture[s
     assert out.count("orin-nano-8 15W") == 3  # two engines, and eager
     assert "fits" in out
     assert "inference" in out
+
+
+def test_low_and_high_are_said_to_be_what_each_model_has(capsys: pytest.CaptureFixture[str]) -> None:
+    of_both = (forecast_engine(subject_of_recipe(SMALL), NANO, precision="fp16"), forecast_eager(SMALL, NANO))
+    told = []
+    for forecast in of_both:
+        print_forecasts([forecast])
+        out = capsys.readouterr().out
+        told.append(("nine of ten" in out, "no share of runs" in out))
+    assert told == [(True, False), (False, True)]
 
 
 def test_every_mode_of_a_board(capsys: pytest.CaptureFixture[str]) -> None:
