@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amfac_edge.performance.paper_mode import declared_mode
+from amfac_edge.performance.paper_mode import declared_mode, throttling_of
 from amfac_edge.performance.steadiness import MOST_DRIFT_PERCENT, drift_percent
 from amfac_edge.performance.timing import BUSY
 
@@ -100,7 +100,7 @@ def comparability(first: Receipt, second: Receipt, boundary: str | None = None) 
     for name in _SAME_SWITCHES:
         obstacles += _unequal(name, first.switches.get(name), second.switches.get(name))
     for place, receipt in (("first", first), ("second", second)):
-        obstacles += [f"the {place} one was throttled: {reason}" for reason in _throttling(receipt)]
+        obstacles += [f"the {place} one was throttled: {reason}" for reason in throttling_of(receipt)]
     pairs = {name: (_subject(first, name), _subject(second, name)) for name in _SUBJECTS}
     pairs |= {"length": (_length(first), _length(second))} | _libraries(first, second)
     differences = [f"{name}: {one}, {other}" for name, (one, other) in pairs.items() if one != other]
@@ -168,11 +168,6 @@ def _libraries(first: Receipt, second: Receipt) -> dict[str, tuple[str, str]]:
     """The versions by library, of those that either names."""
     one, other = first.conditions.versions, second.conditions.versions
     return {name: (_shown(one.get(name)), _shown(other.get(name))) for name in sorted({*one, *other})}
-
-
-def _throttling(receipt: Receipt) -> Sequence[str]:
-    found = receipt.findings.get("throttling")
-    return [str(reason) for reason in found] if isinstance(found, list) else []
 
 
 def _doubts(first: Receipt, second: Receipt, differences: Sequence[str]) -> list[str]:

@@ -39,8 +39,8 @@ def in_papers_mode(receipt: Receipt) -> bool:
 
 def throttling_of(receipt: Receipt) -> tuple[str, ...]:
     """What held the machine back while it ran; such a run is shown, and counts for nothing."""
-    found = receipt.findings.get("throttling") or ()
-    return tuple(map(str, found))
+    found = receipt.findings.get("throttling")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _target(receipt: Receipt) -> Target | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from amfac_edge.performance.paper_mode import throttling_of
 from amfac_edge.performance.steadiness import MOST_DRIFT_PERCENT, drift_percent
 from amfac_edge.performance.timing import BUSY
 
@@ -128,9 +129,7 @@ class Run:
             remarks.append(Remark("shared machine", f"shared machine: others used {busy:.0%} of a core meanwhile"))
         if waited is not None and waited > BUSY:
             remarks.append(Remark("waited", f"its threads waited for a core, {waited:.2f} s in each second of the run"))
-        throttled = findings.get("throttling")
-        if isinstance(throttled, list):
-            remarks += [Remark("throttled", f"throttled: {line}") for line in throttled]
+        remarks += [Remark("throttled", f"throttled: {line}") for line in throttling_of(self.receipt)]
         drift = drift_percent(self.whole.samples_ms)
         if drift is not None and abs(drift) > MOST_DRIFT_PERCENT:
             remarks.append(Remark("not steady", f"not steady: {drift:+.1f} % from the first to the last third"))
