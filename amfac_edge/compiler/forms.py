@@ -175,7 +175,8 @@ def _tried(attempts: Sequence[_Attempt], trial: Trial, say: Callable[[str], None
 def _outcome(one: _Attempt, trial: Trial, program: Path) -> _Attempt:
     manifest = one.plan.manifest
     size, count = manifest.batch.optimum, len(trial.crops)
-    run = functools.partial(run_with_trtexec, program, one.plan.path, dynamic=profile_of(manifest))
+    host_code = manifest.plan is not None and manifest.plan.host_code
+    run = functools.partial(run_with_trtexec, program, one.plan.path, dynamic=profile_of(manifest), host_code=host_code)
     # The last call is filled up with the last crop; only the first one is timed.
     chunks = [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, count, size)]
     runs: list[TrtexecRun] = []

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amfac_edge.artefact import manifest_beside, manifest_path
 from amfac_edge.errors import MachineError
 from amfac_edge.files import file_bytes, json_value
 
@@ -60,20 +59,21 @@ def run_with_trtexec(
     inputs: Mapping[str, NDArray[np.generic]],
     *,
     dynamic: Collection[str],
+    host_code: bool = False,
     duration_s: float = 3.0,
 ) -> TrtexecRun:
     """Run `plan` on the same inputs again and again.
 
     Args:
         program: trtexec.
-        plan: of TensorRT proper, made on this machine; its manifest, where there is one, says if it brings host code.
+        plan: of TensorRT proper, made on this machine.
         inputs: arrays by name, within the plan's profile.
         dynamic: names of those that the profile is for, whose shapes trtexec must be told.
+        host_code: the plan carries code for the CPU, as a version-compatible one does.
         duration_s: how long, at least; 0 for a single inference.
 
     Raises:
         MachineError: it failed, or took longer than three minutes; what it said last.
-        ModelFileError: the manifest is damaged.
     """
     with tempfile.TemporaryDirectory(prefix="amfac-trtexec-") as folder:
         outputs, times = (Path(folder) / part for part in ("outputs.json", "times.json"))
@@ -84,7 +84,8 @@ def run_with_trtexec(
         command = [
             str(program),
             f"--loadEngine={plan}",
-            *(["--versionCompatible"] if _brings_host_code(plan) else []),
+            # It lets no runtime load a plan with host code unless this option, one of its builder, is given.
+            *(["--versionCompatible"] if host_code else []),
             "--loadInputs=" + ",".join(f"{name}:{source}" for name, source in sources.items()),
             *(["--shapes=" + ",".join(shapes)] if shapes else []),
             f"--exportOutput={outputs}",
@@ -94,12 +95,6 @@ def run_with_trtexec(
         ]
         _run(command)
         return TrtexecRun(_outputs(outputs), _times(times))
-
-
-def _brings_host_code(plan: Path) -> bool:
-    # trtexec lets no runtime load such a plan unless that option, one of its builder, is given.
-    facts = manifest_beside(plan).plan if manifest_path(plan).is_file() else None
-    return facts is not None and facts.host_code
 
 
 def _run(command: list[str]) -> None:
