@@ -13,6 +13,7 @@ import numpy as np
 
 from amfac_edge.artefact import OPSETS, BatchRange
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command, say_left_out
+from amfac_edge.cli.export_int8 import channel_order_line
 from amfac_edge.declared.calibration_set import calibration_set_names, crop_form, load_calibration_set, pin_digest
 from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.drawing import contact_sheet, require_picture_name, with_caption, write_picture
@@ -88,12 +89,13 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     chosen = calibration_people(declared, recipe)
     crops = calibration_crops(chosen, recipe)
     digest = digest_of(crops)
-    if arguments.pin:
-        pin_digest(declared.table, crop_form(recipe.crop), digest)
     if arguments.sheet:
+        # First of all: it shows why the network refuses them.
         write_picture(arguments.sheet, _sheet(chosen, recipe, crops, digest))
     say_left_out(chosen.people.faults)
-    report = _about(chosen, recipe, digest)
+    report = _about(chosen, recipe, digest) | {"channel_order": _channel_order(source, chosen, crops)}
+    if arguments.pin:
+        pin_digest(declared.table, crop_form(recipe.crop), digest)
     if not arguments.json:
         print("\n".join(_lines(arguments, chosen, report)))
     found: list[KeptRanges] = []
@@ -140,6 +142,16 @@ def _source(arguments: argparse.Namespace) -> Source:
     for remark in source.remarks:
         _say(remark)
     return source
+
+
+def _channel_order(source: Source | None, chosen: Calibration, crops: NDArray[np.uint8]) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    from amfac_edge.pipeline.channel_order import channel_order, check_channel_order  # noqa: PLC0415 - loads torch
+
+    order = channel_order(source, chosen, crops, say=_say)
+    check_channel_order(order, calibration=chosen.name, network=source.recipe.name)
+    return None if order is None else order.as_json()
 
 
 def _ranges(
@@ -191,6 +203,8 @@ def _lines(arguments: argparse.Namespace, chosen: Calibration, report: dict[str,
     yield f"  their boxes' longer sides: {sides[0]:.0f} to {sides[-1]:.0f} pixels, median {np.median(sides):.0f}"
     pinned = "pinned now" if arguments.pin else "as pinned" if report["pinned"] else "not pinned"
     yield f"  crops of {report['crops']} ({report['recipe']}), sha256 {report['crops_sha256']}, {pinned}"
+    if report["channel_order"] is not None:
+        yield channel_order_line(report["channel_order"])
     if arguments.sheet:
         yield f"  drawn in {arguments.sheet}"
 

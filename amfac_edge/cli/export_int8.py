@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.pipeline.quantizing import Int8Request
 
-__all__ = ["add_int8_options", "int8_lines", "int8_request"]
+__all__ = ["add_int8_options", "channel_order_line", "int8_lines", "int8_request"]
 
 _METHODS = ("percentile", "minmax", "entropy")
 
@@ -86,9 +86,21 @@ def int8_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
             f"  INT8: AP {full['ap']:.1f} -> {made['ap']:.1f}{half} {held_out} (at most {budget['ap']:g} points less; "
             f"by chance of the people the loss is {low:.1f} to {high:.1f})"
         )
+    if evidence["calibration"]["channel_order"] is not None:
+        yield channel_order_line(evidence["calibration"]["channel_order"])
     yield f"  joints move by {mean:.2f} px in the mean (at most {budget['shift_px']:.2f}), p99 {most:.1f}"
     back = len(evidence["given_back"])
     yield (
         f"  {evidence['mac_share']:.0%} of the multiply-accumulates in INT8, {len(evidence['nodes'])} nodes; "
         f"{back} given back to FP16"
+    )
+
+
+def channel_order_line(order: Mapping[str, Any]) -> str:
+    """What the network made of the calibrating crops with red and blue exchanged, for people."""
+    told = "are in their places" if order["told"] else "are all the same to this network"
+    given, exchanged = order["scores"]
+    return (
+        f"  red and blue {told}: mean score {given:.3g} on {order['crops']} crops that calibrate, {exchanged:.3g} with "
+        "them exchanged"
     )

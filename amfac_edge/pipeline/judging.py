@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.pipeline.sources import Source
 
-__all__ = ["Disturbance", "Judge", "Judged"]
+__all__ = ["Disturbance", "Judge", "Judged", "predictions_of"]
 
 _RESAMPLES = 1000
 # Of a bin: nearer than this it is the same one, whatever float32 made of its place.
@@ -110,12 +110,7 @@ class Judge:
 
     def _judged(self, keypoints: NDArray[np.float32], scores: NDArray[np.float32]) -> Judged:
         people = self._people
-        affines = crop_affines(people.boxes, self._recipe.crop)
-        places = transform_points(keypoints, affines)
-        # Every person is asked for, and none competes with another: its score decides nothing but the order.
-        predictions = Predictions(
-            people.image_ids, places, scores.astype(np.float64), scores.mean(axis=1, dtype=np.float64), people.boxes
-        )
+        predictions = predictions_of(people, self._recipe, keypoints, scores)
         shift = np.hypot(*np.moveaxis(keypoints.astype(np.float64) - self._keypoints, -1, 0))
         middle, most = (float(np.percentile(shift, percent)) for percent in (50, 99))
         same = float((shift < _SAME / self._recipe.split_ratio).mean())
@@ -148,6 +143,23 @@ class Disturbance:
             float(np.square(one.astype(np.float64) - other).mean() / max(np.var(other, dtype=np.float64), 1e-30))
             for one, other in zip(found, self._logits, strict=True)
         ) / len(found)
+
+
+def predictions_of(
+    people: PeopleSet, recipe: Recipe, keypoints: NDArray[np.float32], scores: NDArray[np.float32]
+) -> Predictions:
+    """What was found in the crops of `people`, on their pictures.
+
+    Args:
+        people: N, one on a picture.
+        recipe: that the crops were cut by.
+        keypoints: (N,K,2) in crop pixels.
+        scores: (N,K).
+    """
+    places = transform_points(keypoints, crop_affines(people.boxes, recipe.crop))
+    # Every person is asked for, and none competes with another: its score decides nothing but the order.
+    sure = scores.mean(axis=1, dtype=np.float64)
+    return Predictions(people.image_ids, places, scores.astype(np.float64), sure, people.boxes)
 
 
 def _logits_of(model: ModelProto, images: NDArray[np.float32]) -> _Logits:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from amfac_edge.errors import GateError, InputError
 from amfac_edge.graph.half import half_graph
+from amfac_edge.pipeline.channel_order import channel_order, check_channel_order
 from amfac_edge.pipeline.int8_ranges import int8_ranges
 from amfac_edge.pipeline.judging import Disturbance, Judge
 from amfac_edge.quantization.people import calibration_crops, calibration_people, digest_of
@@ -90,12 +91,15 @@ def quantised_graph(
     Raises:
         InputError: the set is too small, shows nothing, or a node of `exclude` isn't there.
         ModelFileError: the graph can't be quantised.
+        GateError: the network is surer of the calibrating people with red and blue exchanged.
     """
     recipe = source.recipe
     chosen = calibration_people(request.calibration, recipe)
     say(f"calibrating with {len(chosen.people)} people of {chosen.name}, judged by {len(chosen.held_out)} others")
     crops = calibration_crops(chosen, recipe)
     placement = default_placement(raw).without(request.exclude)
+    order = channel_order(source, chosen, crops, say=say)
+    check_channel_order(order, calibration=chosen.name, network=recipe.name)
     ranges = int8_ranges(source, raw, crops, method=request.method, use_cache=request.use_cache, say=say).ranges
     judge = Judge(source, chosen.held_out, half=half)
     limit = request.max_shift_px or max(recipe.crop.height, recipe.crop.width) / 200
@@ -117,6 +121,7 @@ def quantised_graph(
         "calibration": {
             "set": chosen.name, "people": len(chosen.people), "held_out": len(chosen.held_out),
             "crops_sha256": digest_of(crops), "method": request.method,
+            "channel_order": None if order is None else order.as_json(),
         },
         "budget": {"ap": request.max_ap_drop, "shift_px": limit},
         "holds": result.within_budget,
