@@ -115,8 +115,8 @@ def check_channel_order(order: ChannelOrder | None, *, calibration: str, network
         f"calibration set {calibration}: {network} is surer of its people with red and blue exchanged: mean score "
         f"{exchanged:.3g} instead of {given:.3g} on {order.crops} crops",
         cure="Its pictures were written with their channels in the wrong order (OpenCV writes BGR), or the network was "
-        "trained with BGR, and the runtime gives it RGB. amfac-calibrate --check SET --sheet people.png shows them. "
-        "Where they are right, label them: joints that are found better decide.",
+        "trained with BGR, and the runtime gives it RGB. amfac-calibrate --check SET --sheet people.png shows them."
+        + ("" if order.pck else " Where they are right, label their joints: those that are found better decide."),
     )
 
 

@@ -84,7 +84,7 @@ def test_surer_by_much_beyond_chance_and_against_no_labels(
 
 
 def test_such_a_set_is_refused_by_both_commands(
-    source: Source, chosen: Calibration, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    chosen: Calibration, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cv2 = pytest.importorskip("cv2")
     for folder, order in (("right", slice(None)), ("wrong", slice(None, None, -1))):
