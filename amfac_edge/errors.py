@@ -17,6 +17,7 @@ A message has two parts. `problem` says what is wrong, with the bad value in it;
 from __future__ import annotations
 
 from difflib import get_close_matches
+from importlib import metadata
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "OutputError",
+    "install_command",
     "near_names",
 ]
 
@@ -110,9 +112,19 @@ class MissingExtraError(MachineError):
     @classmethod
     def of(cls, package: str, extra: str, *, use: str) -> MissingExtraError:
         """The error for `package`, which comes with `extra` and is needed for `use`."""
-        return cls(
-            f"{use} needs the package {package}, which is not installed", cure=f'pip install "amfac-edge[{extra}]"'
-        )
+        return cls(f"{use} needs the package {package}, which is not installed", cure=install_command(package, extra))
+
+
+def install_command(package: str, extra: str) -> str:
+    """What brings `package`: the extra where this package is installed, which pip then reads there, else it alone.
+
+    A kit and a bare checkout are run as they lie; an index may have something else under this package's name.
+    """
+    try:
+        metadata.distribution("amfac-edge")
+    except metadata.PackageNotFoundError:
+        return f"pip install {package}"
+    return f'pip install "amfac-edge[{extra}]"'
 
 
 def near_names(wrong: str, known: Iterable[str]) -> str:

@@ -137,6 +137,10 @@ def site(tmp_path: Path) -> Callable[..., list[str]]:
     def make(*bare: str, **versions: str) -> list[str]:
         modules = {"opencv": "cv2", "onnxruntime": "onnxruntime", "cuda": "cuda", "tensorrt_rtx": "tensorrt_rtx"}
         folder = tmp_path / "site"
+        # As a whole installation has it; a kit's board hasn't.
+        record = folder / "amfac_edge-0.1.0.dist-info"
+        record.mkdir(parents=True, exist_ok=True)
+        (record / "METADATA").write_text("Metadata-Version: 2.1\nName: amfac-edge\nVersion: 0.1.0\n")
         for key, version in versions.items():
             name = key.replace("__", "-")
             record = folder / f"{name.replace('-', '_')}-{version}.dist-info"

@@ -46,6 +46,11 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it() -> None:
     assert error.cure == 'pip install "amfac-edge[export]"'
 
 
+def test_in_a_kit_the_package_is_named_and_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", [])
+    assert MissingExtraError.of("cuda-python", "cuda", use="running a plan").cure == "pip install cuda-python"
+
+
 @pytest.mark.parametrize(
     ("wrong", "known", "said"),
     [

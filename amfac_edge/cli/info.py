@@ -13,7 +13,7 @@ from amfac_edge.cli.command import CommandParser, run_command
 from amfac_edge.declared.reading import read_toml
 from amfac_edge.declared.recipe import load_recipe, recipe_names
 from amfac_edge.declared.target import load_target, target_names
-from amfac_edge.errors import InputError, near_names
+from amfac_edge.errors import InputError, install_command, near_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -180,7 +180,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     try:
         from amfac_edge.networks import describe_checkpoint  # noqa: PLC0415 - loads torch, which other files don't need
     except ImportError:
-        return {"keys": 'not read: that takes PyTorch (pip install "amfac-edge[export]")'}
+        return {"keys": f"not read: that takes PyTorch ({install_command('torch', 'export')})"}
     return describe_checkpoint(path)
 
 

@@ -35,8 +35,8 @@ __all__ = ["Diagnosis", "Finding", "Mark", "diagnose"]
 _JETPACK_EXTRAS = {"6": "jetson", "7": "jetson7"}
 _ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 _FLOOR = "3.10"
-# Run over an existing environment, venv only opens it to the system's packages.
-_ENVIRONMENT = "-m venv --system-site-packages .venv && . .venv/bin/activate && pip install amfac-edge"
+# Run over an existing environment, venv only opens it to the system's packages. ./amfac-edge is the checkout.
+_ENVIRONMENT = "-m venv --system-site-packages .venv && . .venv/bin/activate && pip install ./amfac-edge"
 
 
 class Mark(enum.Enum):
@@ -143,7 +143,9 @@ def _install(extra: str, lacking: list[State], here: _Here) -> str:
     away = f"pip uninstall -y {' '.join(wrong)} && " if wrong else ""
     # An extra asks for its own choice of OpenCV and ONNX Runtime, which would land on top of another one.
     others = here.packages.installed((*OPENCV[1:], "onnxruntime-gpu"))
-    return away + (_pip(lacking) if extra == "base" or others else _pip_extras(extra))
+    # pip reads an extra from the installed package; there is none in a kit, or in a checkout that is run as it lies.
+    alone = extra == "base" or others or here.packages.version("amfac-edge") is None
+    return away + (_pip(lacking) if alone else _pip_extras(extra))
 
 
 def _install_on_board(lacking: list[State], here: _Here) -> str:

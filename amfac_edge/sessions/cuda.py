@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from amfac_edge.errors import InputError, MachineError, MissingExtraError
+from amfac_edge.errors import InputError, MachineError, MissingExtraError, install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -310,7 +310,7 @@ def installed_library() -> str:
         return "pycuda"
     raise MissingExtraError(
         "running a plan needs a library of CUDA for Python, and there is none",
-        cure='pip install "amfac-edge[cuda]"  # on a Jetson "amfac-edge[jetson]", of JetPack 7 [jetson7]; or pycuda',
+        cure=f"{install_command('cuda-python', 'cuda')}  # on a Jetson [jetson], of JetPack 7 [jetson7]; or pycuda",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,13 @@ def test_a_bare_python_is_told_the_extra(fake_root: FakeRoot, site: Site) -> Non
     assert train.detail == "train a network and score it by OKS: lacks cpu, export, eval"
     assert train.cure == 'pip install "amfac-edge[export,eval]"'
     assert extra(found, "cpu").detail == "lacks onnxruntime, opencv-python"
+
+
+def test_without_this_package_installed_no_extra_of_it_is_named(fake_root: FakeRoot, site: Site) -> None:
+    path = site(numpy="1.26.4")
+    (Path(path[0]) / "amfac_edge-0.1.0.dist-info" / "METADATA").unlink()
+    (Path(path[0]) / "amfac_edge-0.1.0.dist-info").rmdir()
+    assert diagnosed(fake_root, path).abilities[0].cure == 'pip install "onnxruntime>=1.17" "opencv-python>=4.5"'
 
 
 def test_scoring_and_training_lack_the_evaluator_alone(fake_root: FakeRoot, site: Site) -> None:
@@ -213,7 +221,7 @@ def test_modules_of_the_board_that_an_environment_hides(fake_root: FakeRoot, sit
     for module in ("cv2", "tensorrt"):
         fake_root.write(f"usr/lib/python3.10/dist-packages/{module}/__init__.py", "")
     found = diagnosed(board(fake_root), site(numpy="1.26.4", onnxruntime="1.20"))
-    command = "python3.10 -m venv --system-site-packages .venv && . .venv/bin/activate && pip install amfac-edge"
+    command = "python3.10 -m venv --system-site-packages .venv && . .venv/bin/activate && pip install ./amfac-edge"
     assert problem(found, "Python").cure == extra(found, "cpu").cure == command
     assert "tensorrt and cv2" in problem(found, "Python").detail
     assert "see below" in found.abilities[-1].detail
