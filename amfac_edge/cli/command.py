@@ -24,6 +24,7 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 import amfac_edge
+from amfac_edge.cli.as_typed import as_typed
 from amfac_edge.errors import AmfacError, InputError, MachineError, MissingExtraError, near_names
 from amfac_edge.files import no_empty_folders
 
@@ -181,7 +182,7 @@ def _as_amfac_error(error: Exception) -> AmfacError | None:
 
 
 def _report(prog: str, error: AmfacError, *, as_json: bool) -> None:
-    _say(f"{prog}: error: {error}")
+    _say(f"{prog}: error: {as_typed(str(error))}")
     if as_json:
         _print_json(error.as_json())
 

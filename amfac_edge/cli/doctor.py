@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import amfac_edge
+from amfac_edge.cli.as_typed import as_typed
 from amfac_edge.cli.command import CommandParser, run_command
 from amfac_edge.cli.layout import coloured, section, wrapped
 from amfac_edge.declared.target import load_target
@@ -62,12 +63,15 @@ def _doctor(options: argparse.Namespace) -> int:
         print(json.dumps(_as_json(machine, python, diagnosis, code), indent=2))
         return code
     print("\n".join(_table(machine, python, diagnosis)))
-    print(f"\n{_next_step(diagnosis)}", file=sys.stderr)
+    print(f"\n{as_typed(_next_step(diagnosis))}", file=sys.stderr)
     return code
 
 
 def _next_step(diagnosis: Diagnosis) -> str:
-    run, export, *_ = diagnosis.abilities
+    run, export, *others = diagnosis.abilities
+    if run.mark is not Mark.OK and any(one.subject == "TensorRT" and one.mark is Mark.OK for one in others):
+        # A board that runs plans alone lacks nothing that it needs.
+        return "Next: amfac-doctor MODEL.plan"
     if run.mark is not Mark.OK:
         return f"To mend it: {run.cure}"
     if export.mark is not Mark.OK:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import amfac_edge
 from amfac_edge.artefact import Outcome, examine
+from amfac_edge.cli.as_typed import as_typed
 from amfac_edge.cli.layout import coloured, section, wrapped
 from amfac_edge.sessions.host import this_host
 
@@ -43,7 +44,7 @@ def report_on_file(path: Path, *, as_json: bool, host_code_allowed: bool = False
         print(json.dumps(_as_json(path, examined, code), indent=2))
         return code
     print("\n".join(_lines(path, examined)))
-    print(f"\n{_next_step(path, verdict)}", file=sys.stderr)
+    print(f"\n{as_typed(_next_step(path, verdict))}", file=sys.stderr)
     return code
 
 

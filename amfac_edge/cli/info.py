@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact.identify import identify
+from amfac_edge.cli.as_typed import as_typed
 from amfac_edge.cli.command import CommandParser, run_command
 from amfac_edge.declared.reading import read_toml
 from amfac_edge.declared.recipe import load_recipe, recipe_names
@@ -52,7 +53,7 @@ def _info(argv: Sequence[str] | None) -> int:
         print(json.dumps(value, indent=2))
     else:
         print("\n".join(_lines(_shortened(value))))
-    print("\n".join(["next:", *(f"  {command}" for command in next_commands)]), file=sys.stderr)
+    print(as_typed("\n".join(["next:", *(f"  {command}" for command in next_commands)])), file=sys.stderr)
     return 0
 
 

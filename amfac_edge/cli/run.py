@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.cameras import shown_source
+from amfac_edge.cli.as_typed import as_typed
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
 from amfac_edge.cli.first_run import engine_to_run
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
@@ -229,7 +230,7 @@ def _say_next(arguments: argparse.Namespace) -> None:
     commands = [f"amfac-bench {engine}", f"amfac-info {engine}"]
     if not arguments.save:
         commands.insert(0, f"amfac-run --engine {engine} --source {source} --save PATH")
-    _say("next:\n  " + "\n  ".join(commands))
+    _say(as_typed("next:\n  " + "\n  ".join(commands)))
 
 
 def _noun(source: FrameSource) -> str:

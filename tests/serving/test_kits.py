@@ -128,6 +128,10 @@ def test_the_artefact_is_looked_at_out_of_the_kit(unpacked: Path, artefact: Path
     told = bare("info.py", artefact.name, cwd=unpacked)
     assert told.returncode == 0, told.stderr
     assert "orin-nano-8" in told.stdout
+    # What is said next is typed as it stands there, wherever that is.
+    assert f"\n  python3 run.py --engine {artefact.name} " in told.stderr
+    wrong = bare(str(unpacked / "info.py"), str(unpacked / "info.py"), cwd=unpacked.parent)
+    assert f"python3 {unpacked / 'info.py'} " in wrong.stderr
     looked = bare("doctor.py", artefact.name, cwd=unpacked)
     assert looked.returncode in {0, 3}, looked.stderr  # 3 where there is no ONNX Runtime
     assert "ONNX Runtime" in looked.stdout

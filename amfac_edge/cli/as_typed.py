@@ -1,0 +1,27 @@
+"""Commands in a text as they are typed here: those of an unpacked kit are its scripts."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import amfac_edge
+
+__all__ = ["as_typed"]
+
+_COMMAND = re.compile(r"\bamfac-(\w+)\b")
+
+
+def as_typed(text: str) -> str:
+    """`text` with "amfac-doctor" and the like as the scripts of the kit that this package lies in, if it does."""
+    kit = Path(amfac_edge.__file__).resolve().parents[1]
+    if not (kit / "kit.json").is_file():
+        return text
+    folder = Path() if kit == Path.cwd() else kit
+
+    def script(command: re.Match[str]) -> str:
+        path = folder / f"{command[1]}.py"
+        return f"python3 {shlex.quote(str(path))}" if path.is_file() else command[0]
+
+    return _COMMAND.sub(script, text)
