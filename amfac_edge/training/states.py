@@ -18,6 +18,7 @@ from amfac_edge.files import write_bytes
 from amfac_edge.networks.checkpoint_file import BLOCK_KEY, is_tensor, read_checkpoint_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -157,14 +158,19 @@ def _like(path: Path, name: str, key: str, value: Tensor, parameter: Tensor) -> 
 
 
 def _compare(path: Path, saved: object, settings: dict[str, Any]) -> None:
-    found = saved if isinstance(saved, dict) else {}
-    names = sorted(settings.keys() | found.keys())
-    different = [name for name in names if found.get(name) != settings.get(name)]
-    if different:
-        said = "; ".join(
-            f"{name} was {_short(found.get(name))}, now {_short(settings.get(name))}" for name in different
-        )
+    said = "; ".join(_differences(saved if isinstance(saved, dict) else {}, settings))
+    if said:
         raise InputError(f"{path}: a training goes on with what it began with: {said}", cure=_RESTART)
+
+
+def _differences(saved: dict[str, Any], now: dict[str, Any], where: str = "") -> Iterator[str]:
+    """What isn't the same, each with its key path."""
+    for name in sorted(saved.keys() | now.keys()):
+        one, other = saved.get(name), now.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differences(one, other, f"{where}{name}.")
+        elif one != other:
+            yield f"{where}{name} was {_short(one)}, now {_short(other)}"
 
 
 def _short(value: object) -> str:

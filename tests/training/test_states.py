@@ -79,6 +79,8 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"seed was 3, now 4\n") as raised:
         Parts().load(path, SETTINGS | {"seed": 4})
     assert "--init" in raised.value.cure
+    with pytest.raises(InputError, match=r"began with: recipe.name was \"tiny\", now \"other\"\n"):
+        Parts().load(path, SETTINGS | {"recipe": {"name": "other"}})
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:
