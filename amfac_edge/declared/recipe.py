@@ -41,6 +41,8 @@ __all__ = [
 _SCHEMA = "amfac-recipe/1"
 # As printed: 4.3 of AMFACPose, 4.2 of EBA-PRNetCC.
 _BATCH_SIZES = {"amfacpose": 32, "eba-prnetcc": 16}
+# As printed: 3.6 of AMFACPose; EBA-PRNetCC has none.
+_TEMPERATURES = {"amfacpose": 0.8}
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -247,7 +249,7 @@ def recipe_from_json(data: object, *, where: str, default_name: str | None = Non
             std=_triple(inputs.numbers("std", count=3, default=_IMAGENET_STD)),
             split_ratio=simcc.number("split_ratio", default=2.0, minimum=1.0, maximum=8.0),
             bin_centres=simcc.flag("bin_centres", default=True),
-            temperature=simcc.number("temperature", default=1.0, minimum=1e-3, maximum=1e3),
+            temperature=simcc.number("temperature", default=_TEMPERATURES.get(family, 1.0), minimum=1e-3, maximum=1e3),
             network=_NETWORKS.get(family, _read_foreign)(table.table("network", required=family != "simcc-onnx"), crop),
             published=tuple(_published(row) for row in table.tables("published")),
             loss=read_loss(table.table("loss", required=False)),

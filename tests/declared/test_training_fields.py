@@ -35,6 +35,17 @@ def test_what_the_papers_print_is_the_default(name: str, batch_size: int, temper
     assert recipe.temperature == temperature
 
 
+@pytest.mark.parametrize(("family", "temperature"), [("amfacpose", 0.8), ("eba-prnetcc", 1.0)])
+def test_a_recipe_that_names_no_temperature_has_its_papers(family: str, temperature: float) -> None:
+    plain = {
+        "family": family,
+        "skeleton": "coco-17",
+        "input": {"height": 64, "width": 64},
+        "network": {"backbone": "resnet18"},
+    }
+    assert recipe_from_json(plain, where="mine.toml", default_name="mine").temperature == temperature
+
+
 def test_a_recipe_written_before_training_existed_still_reads() -> None:
     data = copy.deepcopy(WHOLE)
     del data["loss"], data["training"]
