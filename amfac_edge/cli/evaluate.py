@@ -309,6 +309,7 @@ def _as_json(
         "faults": len(results[0].people.faults),
         "published": [
             {"row": row.label, "table": row.table, "boxes": BOX_SOURCE, "this_model": row.is_this_model, **row.metrics}
+            | ({"note": row.note} if row.note else {})
             for row in paper_rows(protocol, recipe)
         ],
     }
@@ -340,8 +341,9 @@ def _table(results: list[_Result], recipe: Recipe | None, protocol: Protocol) ->
     for row in rows:
         mark = " *" if row.is_this_model else ""
         yield _row(f"  {row.label}{mark}", [_figure(row.metrics.get(name)) for name in names])
-    if any(row.is_this_model for row in rows):
-        yield "  * the row of this recipe"
+    for row in rows:
+        if row.is_this_model:
+            yield f"  * the row of this recipe, in {row.table}{': ' + row.note if row.note else ''}"
 
 
 def _row(label: str, cells: Sequence[str]) -> str:

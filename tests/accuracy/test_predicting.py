@@ -254,6 +254,22 @@ def test_the_papers_rows_stand_beside() -> None:
     assert paper_rows("pck") == ()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "label", "ap"),
+    [
+        ("eba-prnetcc-r34-256x256", "EBA-PRNetCC ResNet-34 256x256", 0.743),
+        ("eba-prnetcc-r18-256x256", "EBA-PRNetCC ResNet-18 256x256", 0.713),
+        ("eba-prnetcc-r34-384x288-slp", "EBA-PRNetCC slp ResNet-34 384x288", 0.763),
+        ("amfacpose-r34-384x288-baseline", "AMFACPose baseline", 0.724),
+        ("amfacpose-r34-384x288-scrm", "AMFACPose afpn+dgcb+scrm", 0.754),
+    ],
+)
+def test_every_printed_row_is_marked_for_its_recipe(recipe: str, label: str, ap: float) -> None:
+    own = [row for row in paper_rows("coco", load_recipe(recipe)) if row.is_this_model]
+    assert [(row.label, row.metrics["AP"]) for row in own] == [(label, ap)]
+    assert ("contradicts Table 2" in own[0].note) == (recipe == "eba-prnetcc-r34-256x256")
+
+
 def test_predictions_have_a_length() -> None:
     nobody = Predictions(np.zeros(0, np.int64), np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0), np.zeros((0, 4)))
     assert len(nobody) == 0
