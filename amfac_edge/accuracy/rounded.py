@@ -35,8 +35,11 @@ def rounded_content(path: Path) -> tuple[bytes, Manifest]:
         import onnx
 
         from amfac_edge.graph.half_rounding import rounded_twin  # noqa: PLC0415 - as above
+        from amfac_edge.graph.passes import fastest_on_cpu  # noqa: PLC0415 - as above
 
-        content = rounded_twin(onnx.load_from_string(content)).SerializeToString()
+        twin = rounded_twin(onnx.load_from_string(content))
+        fastest_on_cpu(twin)
+        content = twin.SerializeToString()
     return content, manifest
 
 

@@ -15,7 +15,12 @@ from amfac_edge.graph.onnx_values import attribute, constant_values, opset_of, w
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-__all__ = ["has_misread_sampling", "mean_as_pooling", "mish_for_cpu"]
+__all__ = ["fastest_on_cpu", "has_misread_sampling", "mean_as_pooling", "mish_for_cpu"]
+
+
+def fastest_on_cpu(model: ModelProto) -> int:
+    """All of this that ONNX Runtime's CPU provider gains by: twice the pace for networks full of Mish."""
+    return mish_for_cpu(model) + mean_as_pooling(model)
 
 
 def mish_for_cpu(model: ModelProto) -> int:

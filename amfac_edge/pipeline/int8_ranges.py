@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amfac_edge.graph.exporting import IR_VERSION
-from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
+from amfac_edge.graph.passes import fastest_on_cpu
 from amfac_edge.graph.simplifying import simplified
 from amfac_edge.quantization.kept_ranges import Wanted, kept_ranges
 from amfac_edge.quantization.placement import default_placement
@@ -42,8 +42,7 @@ def raw_graph(
     raw = source.model.raw_graph(batch, opset)
     raw.ir_version = min(raw.ir_version, IR_VERSION)
     if for_cpu:
-        mish_for_cpu(raw)
-        mean_as_pooling(raw)
+        fastest_on_cpu(raw)
     stage("simplifying with onnxsim, in a process of its own")
     return simplified(raw)
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.errors import GateError, InputError
+from amfac_edge.files import sha256_of
 from amfac_edge.graph.half import half_graph
 from amfac_edge.pipeline.channel_order import channel_order, check_channel_order
 from amfac_edge.pipeline.int8_ranges import int8_ranges
-from amfac_edge.pipeline.judging import Disturbance, Judge
+from amfac_edge.pipeline.judging import Disturbance, Judge, Judged
 from amfac_edge.quantization.people import calibration_crops, calibration_people, digest_of
 from amfac_edge.quantization.placement import default_placement
 from amfac_edge.quantization.qdq import quantised
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.declared.calibration_set import CalibrationSet
     from amfac_edge.pipeline.sources import Source
+    from amfac_edge.quantization.search import CurvePoint
 
 __all__ = ["Int8Request", "QuantisedGraph", "check_int8", "quantised_graph"]
 
@@ -104,19 +106,31 @@ def quantised_graph(
     judge = Judge(source, chosen.held_out, half=half)
     limit = request.max_shift_px or max(recipe.crop.height, recipe.crop.width) / 200
 
+    seen: dict[str, Judged] = {}
+
+    def judged(model: ModelProto) -> Judged:
+        # What is written at the end was judged on the way.
+        key = sha256_of(model.SerializeToString(deterministic=True))
+        if key not in seen:
+            seen[key] = judge.of(model)
+        return seen[key]
+
     def used(model: ModelProto) -> float:
         """The larger part of the two budgets that is used up."""
-        found = judge.of(model)
+        found = judged(model)
         return max(found.lost_ap(judge.reference) / request.max_ap_drop, found.shift_px[0] / limit)
 
     def told(done: int, of: int) -> None:
         if done in (1, of) or done % 10 == 0:
             say(f"over the budget: what each node costs alone, {done} of {of}")
 
+    def measured(point: CurvePoint) -> None:
+        say(f"{point.mac_share:.0%} of the multiply-accumulates in INT8 use {point.loss:.2f} of the budget")
+
     ranking = Disturbance(source, crops[:_RANKING_CROPS]).of
-    result = search_budget(raw, ranges, placement, used, 1.0, ranking_loss=ranking, progress=told)
+    result = search_budget(raw, ranges, placement, used, 1.0, ranking_loss=ranking, progress=told, tell=measured)
     model = quantised(raw, ranges, result.placement).model
-    final = judge.of(model)
+    final = judged(model)
     evidence = {
         "calibration": {
             "set": chosen.name, "people": len(chosen.people), "held_out": len(chosen.held_out),

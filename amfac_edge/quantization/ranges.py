@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from amfac_edge.errors import InputError, MissingExtraError, ModelFileError
-from amfac_edge.graph.passes import mean_as_pooling, mish_for_cpu
+from amfac_edge.graph.passes import fastest_on_cpu
 from amfac_edge.quantization.placement import residual_inputs
 from amfac_edge.sessions.raw_graph import RawGraph
 
@@ -115,8 +115,7 @@ def _with_outputs(raw: ModelProto, names: Iterable[str]) -> ModelProto:
     probe = onnx.ModelProto()
     probe.CopyFrom(raw)
     # As the CPU computes it fastest; the tensors in question keep their names and, but for the last bits, their values.
-    mish_for_cpu(probe)
-    mean_as_pooling(probe)
+    fastest_on_cpu(probe)
     graph = probe.graph
     del graph.output[:]
     for name in names:

@@ -106,6 +106,7 @@ def search_budget(
     *,
     ranking_loss: Callable[[ModelProto], float] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[CurvePoint], None] = lambda _: None,
 ) -> SearchResult:
     """Give nodes back to FP16, in the order of `ranked`, until `loss` is within `budget`.
 
@@ -120,6 +121,7 @@ def search_budget(
         budget: the largest loss that is allowed.
         ranking_loss: by which nodes are ranked; None for `loss`. One to which single nodes add ranks best.
         progress: as of `ranked`.
+        tell: called with each point of the trade-off as it is measured.
     """
     curve: dict[int, CurvePoint] = {}
     order: tuple[str, ...] = ()
@@ -127,8 +129,9 @@ def search_budget(
     def tried(given_back: int) -> bool:
         smaller = placement.without(order[:given_back])
         model = quantised(raw, ranges, smaller).model
-        curve[given_back] = CurvePoint(given_back, smaller.mac_share(raw), loss(model))
-        return curve[given_back].loss <= budget
+        point = curve[given_back] = CurvePoint(given_back, smaller.mac_share(raw), loss(model))
+        tell(point)
+        return point.loss <= budget
 
     if tried(0):
         return SearchResult(placement, within_budget=True, ranking=(), curve=tuple(curve.values()))

@@ -139,8 +139,13 @@ def test_over_the_budget_nodes_go_back_or_nothing_is_written(
         export(source, tmp_path / "none", "cpu", small, max_shift_px=0.05)
     report = ["tiny.cpu.int8.curve.csv", "tiny.cpu.int8.search.png", "tiny.cpu.int8.sensitivity.csv"]
     assert sorted(path.name for path in (tmp_path / "none").iterdir()) == report
-    made = export(source, tmp_path / "some", "cpu", small, max_shift_px=0.5)
+    lines: list[str] = []
+    made = export(source, tmp_path / "some", "cpu", small, max_shift_px=0.5, say=lines.append)
     evidence = made.manifest.extra["int8"]
+    walked = [line for line in lines if line.endswith(" of the budget")]
+    shown = [f"{point['mac_share']:.0%} of the multiply-accumulates in INT8 use {point['loss']:.2f} of the budget"
+             for point in evidence["curve"]]  # fmt: skip
+    assert sorted(walked) == sorted(shown)
     assert evidence["given_back"]
     assert evidence["holds"]
     assert evidence["int8"]["shift_px_mean_p50_p99"][0] <= 0.5
