@@ -15,7 +15,7 @@ import numpy as np
 from amfac_edge.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,7 +44,13 @@ class Interval:
 
 
 def image_weights(images: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """(resamples, images): how often each picture was drawn in each resample."""
+    """(resamples, images): how often each picture was drawn in each resample.
+
+    Raises:
+        InputError: fewer than 2 resamples.
+    """
+    if resamples < 2:  # noqa: PLR2004 - an interval has two ends
+        raise InputError(f"--bootstrap {resamples}: too few resamples", cure="Give 200 or more.")
     rng = np.random.default_rng(seed)
     return rng.multinomial(images, np.full(images, 1 / images), size=resamples)
 
@@ -67,13 +73,29 @@ def weighted_metrics(matches: Matches, weights: NDArray[np.integer]) -> dict[str
     return figures | {"AR": _mean(curves[""][1])}
 
 
-def bootstrap_intervals(matches: Matches, resamples: int, seed: int = 0) -> dict[str, Interval]:
+def bootstrap_intervals(
+    matches: Matches, resamples: int, seed: int = 0, *, classes: Mapping[str, Container[int]] | None = None
+) -> dict[str, Interval]:
     """The 95 % interval of each figure of `weighted_metrics`.
+
+    Args:
+        matches: of I pictures.
+        resamples: how many.
+        seed: of the draws.
+        classes: ids of pictures; the AP of these alone is a figure more, of that name.
 
     Raises:
         InputError: fewer than 2 resamples.
     """
-    rows = [weighted_metrics(matches, weights) for weights in _weights(matches, resamples, seed)]
+    parts = {
+        name: np.array([number in images for number in matches.images.tolist()], np.int64)
+        for name, images in (classes or {}).items()
+    }
+    rows = [
+        weighted_metrics(matches, weights)
+        | {name: weighted_metrics(matches, weights * part)["AP"] for name, part in parts.items()}
+        for weights in image_weights(len(matches.images), resamples, seed)
+    ]
     return {name: percentile_interval([row[name] for row in rows if row[name] > -1]) for name in rows[0]}
 
 
@@ -88,7 +110,8 @@ def paired_difference(one: Matches, other: Matches, resamples: int, seed: int = 
     if not np.array_equal(one.images, other.images):
         raise InputError("the two predictors were scored on different pictures", cure="Score both on the same data.")
     pairs = [
-        (weighted_metrics(one, weights), weighted_metrics(other, weights)) for weights in _weights(one, resamples, seed)
+        (weighted_metrics(one, weights), weighted_metrics(other, weights))
+        for weights in image_weights(len(one.images), resamples, seed)
     ]
     return {
         name: percentile_interval([first[name] - second[name] for first, second in pairs if first[name] > -1])
@@ -102,12 +125,6 @@ def percentile_interval(values: Sequence[float] | NDArray[np.float64]) -> Interv
         return Interval(-1.0, -1.0)
     low, high = np.quantile(np.asarray(values), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Interval(float(low), float(high))
-
-
-def _weights(matches: Matches, resamples: int, seed: int) -> NDArray[np.int64]:
-    if resamples < 2:  # noqa: PLR2004 - an interval has two ends
-        raise InputError(f"--bootstrap {resamples}: too few resamples", cure="Give 200 or more.")
-    return image_weights(len(matches.images), resamples, seed)
 
 
 def _curves(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,8 @@ from amfac_edge.accuracy.similarity import found_people
 from amfac_edge.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from amfac_edge.accuracy.bootstrap import Interval
@@ -35,14 +37,14 @@ class Pck:
         body: over the twelve `BODY_JOINTS`; -1 where the skeleton has none of them labelled.
         joints: of each joint that is labelled somewhere.
         threshold: t.
-        interval: of `value`, where resamples were asked for.
+        intervals: of `value` ("PCK") and of `body` ("PCKbody"), where resamples were asked for.
     """
 
     value: float
     body: float
     joints: dict[str, float]
     threshold: float
-    interval: Interval | None = None
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
 
 def pck(
@@ -58,23 +60,25 @@ def pck(
         seed: of it.
 
     Raises:
-        InputError: as `require_threshold`.
+        InputError: as `require_threshold`; or a single resample.
     """
     right, labelled, _ = judged_joints(people, predictions, threshold)
     names = people.skeleton.joints
     body = [names.index(name) for name in BODY_JOINTS if name in names]
-    interval = None
+    intervals: dict[str, Interval] = {}
     if resamples:
         numbers = np.array(sorted(people.images))
         weights = image_weights(len(numbers), resamples, seed)[:, np.searchsorted(numbers, people.image_ids)]
-        totals = np.maximum(weights @ labelled.sum(axis=1), 1)
-        interval = percentile_interval(weights @ right.sum(axis=1) / totals)
+        for name, joints in (("PCK", list(range(len(names)))), ("PCKbody", body)):
+            totals = weights @ labelled[:, joints].sum(axis=1)
+            found = weights @ right[:, joints].sum(axis=1)
+            intervals[name] = percentile_interval(found[totals > 0] / totals[totals > 0])
     return Pck(
         value=_part(right, labelled),
         body=_part(right[:, body], labelled[:, body]),
         joints={name: _part(right[:, k], labelled[:, k]) for k, name in enumerate(names) if labelled[:, k].any()},
         threshold=threshold,
-        interval=interval,
+        intervals=intervals,
     )
 
 

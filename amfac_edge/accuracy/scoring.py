@@ -131,15 +131,18 @@ def score_people(
         result = pck(people, predictions, threshold=pck_threshold, resamples=resamples, seed=seed)
         figures: dict[str, float] = {"PCK": result.value, "PCKbody": result.body}
         more = {"threshold": result.threshold, **result.joints}
-        intervals = {"PCK": result.interval} if result.interval else {}
+        intervals = dict(result.intervals)
     else:
         crowdpose = chosen == "crowdpose"
         figures = coco_metrics(people, predictions, crowdpose=crowdpose)
+        classes: dict[str, set[int]] = {}
         if crowdpose:
-            figures |= _crowd_classes(people, predictions)
+            classes = _crowd_classes(people)
+            figures |= {name: _class_ap(people, predictions, images) for name, images in classes.items()}
         more = {name: value for name, value in figures.items() if name not in _SHOWN[chosen]}
         if resamples:
-            intervals = bootstrap_intervals(matched_people(people, predictions, crowdpose=crowdpose), resamples, seed)
+            matches = matched_people(people, predictions, crowdpose=crowdpose)
+            intervals = bootstrap_intervals(matches, resamples, seed, classes=classes)
     return Score(
         protocol=chosen,
         metrics={name: figures.get(name) for name in _SHOWN[chosen]},
@@ -151,14 +154,20 @@ def score_people(
     )
 
 
-def _crowd_classes(people: PeopleSet, predictions: Predictions) -> dict[str, float]:
-    figures = {}
-    for name, (low, high) in CROWD_CLASSES.items():
-        images = {
+def _crowd_classes(people: PeopleSet) -> dict[str, set[int]]:
+    """The pictures of each class."""
+    return {
+        name: {
             number
             for number, record in people.images.items()
             if record.crowd_index is not None and low <= record.crowd_index < high
         }
-        part = predictions.chosen(np.isin(predictions.image_ids, list(images)))
-        figures[name] = round(coco_metrics(people.of_images(images), part, crowdpose=True)["AP"], 4) if images else -1.0
-    return figures
+        for name, (low, high) in CROWD_CLASSES.items()
+    }
+
+
+def _class_ap(people: PeopleSet, predictions: Predictions, images: set[int]) -> float:
+    if not images:
+        return -1.0
+    part = predictions.chosen(np.isin(predictions.image_ids, list(images)))
+    return round(coco_metrics(people.of_images(images), part, crowdpose=True)["AP"], 4)

@@ -333,8 +333,8 @@ def _table(results: list[_Result], recipe: Recipe | None, protocol: Protocol) ->
         intervals = result.score.intervals
         if intervals:
             ends = {name: intervals.get(name) for name in names}
-            yield _row("  95 % from", ["" if each is None else f"{each.low:.4f}" for each in ends.values()])
-            yield _row("  95 % to", ["" if each is None else f"{each.high:.4f}" for each in ends.values()])
+            yield _row("  95 % from", ["" if each is None else _figure(each.low) for each in ends.values()])
+            yield _row("  95 % to", ["" if each is None else _figure(each.high) for each in ends.values()])
     rows = paper_rows(protocol, recipe)
     if rows:
         yield f"printed in the papers, {BOX_SOURCE}:"

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amfac_edge.accuracy import Predictions, bootstrap_intervals, matched_people, paired_difference, score_people
-from amfac_edge.accuracy.bootstrap import image_weights, percentile_interval, weighted_metrics
-from amfac_edge.accuracy.pck import pck
+from amfac_edge.accuracy.bootstrap import Interval, image_weights, percentile_interval, weighted_metrics
+from amfac_edge.accuracy.pck import BODY_JOINTS, pck
 from amfac_edge.datasets import PeopleSet, generated_people, join_people
 from amfac_edge.errors import InputError
 
@@ -80,10 +80,41 @@ def test_the_interval_of_pck_is_as_wide_as_arithmetic_says() -> None:
     """One person a picture who is right with all joints or none: the standard error is sqrt(p (1 - p) / n)."""
     people = generated_people(400, 2)
     half = _noisy(people, 1, noise=0).chosen(np.arange(0, 800, 4))
-    interval = pck(people, half, resamples=2000).interval
-    assert interval is not None
+    interval = pck(people, half, resamples=2000).intervals["PCK"]
     assert (interval.high - interval.low) / 2 == pytest.approx(1.96 * np.sqrt(0.25 / 400), rel=0.1)
     assert (interval.high + interval.low) / 2 == pytest.approx(0.5, abs=0.01)
+
+
+def test_pck_of_the_body_has_an_interval_of_its_own() -> None:
+    """All joints of the head are missed, all others found: no draw of pictures changes either figure of the body."""
+    people = generated_people(40, 2)
+    body = np.isin(people.skeleton.joints, BODY_JOINTS)
+    found = _noisy(people, 1, noise=0)
+    moved = dataclasses.replace(found, keypoints=np.where(body[:, None], found.keypoints, -1e4))
+    result = pck(people, moved, resamples=100)
+    assert (result.body, result.intervals["PCKbody"]) == (1.0, Interval(1.0, 1.0))
+    assert result.intervals["PCK"].high < 1
+    assert score_people(people, moved, "pck", resamples=100).intervals.keys() == {"PCK", "PCKbody"}
+
+
+def test_crowdposes_classes_have_intervals() -> None:
+    """Easy pictures are perfect, hard ones are not, and none is between."""
+    people = generated_people(40, 2, skeleton="crowdpose-14")
+    records = {
+        number: dataclasses.replace(record, crowd_index=0.1 if number % 2 else 0.9)
+        for number, record in people.images.items()
+    }
+    crowd = dataclasses.replace(people, images=records)
+    noisy = _noisy(crowd, 1).chosen(np.arange(0, 80, 2))
+    truth = crowd.keypoints[:, :, :2]
+    easy = (noisy.image_ids % 2 == 1)[:, None, None]
+    score = score_people(
+        crowd, dataclasses.replace(noisy, keypoints=np.where(easy, truth, noisy.keypoints)), resamples=100
+    )
+    easy_ap, hard, none = (score.intervals[name] for name in ("APeasy", "APhard", "APmedium"))
+    assert (easy_ap.low, easy_ap.high) == pytest.approx((1.0, 1.0))
+    assert hard.low < (score.metrics["APhard"] or 0) < hard.high < 1
+    assert (none.low, none.high) == (-1, -1)
 
 
 def test_a_pair_tells_what_two_intervals_cant() -> None:
@@ -105,6 +136,8 @@ def test_what_cant_be_resampled_is_refused() -> None:
     matches = matched_people(people, _noisy(people, 1))
     with pytest.raises(InputError, match="--bootstrap 1: too few resamples"):
         bootstrap_intervals(matches, 1)
+    with pytest.raises(InputError, match="--bootstrap 1: too few resamples"):
+        score_people(people, _noisy(people, 1), "pck", resamples=1)
     part = people.of_images([1, 2])
     other = matched_people(part, _noisy(part, 1))
     with pytest.raises(InputError, match="scored on different pictures"):
