@@ -197,7 +197,7 @@ def predictor_from_onnx(path: Path, *, flip: bool = False, gpu: GpuOptions | Non
         gpu: how a plan is run; an ONNX is evaluated on the CPU, unless its provider is "cuda".
 
     Raises:
-        ModelFileError: no artefact of amfac-export, or `flip` of one without logits.
+        ModelFileError: no artefact of amfac-export, `flip` of one without logits, or a raw twin on a card.
         MachineError: a plan for another machine, or something to run the file with is missing.
     """
     manifest = identify(path).manifest
@@ -206,7 +206,12 @@ def predictor_from_onnx(path: Path, *, flip: bool = False, gpu: GpuOptions | Non
             f"{path}: it takes whole frames, and an evaluation gives it crops",
             cure="Evaluate the same model exported with --input crops: its network is the same.",
         )
+    on_card = gpu is not None and gpu.get("provider") == "cuda"
     if manifest is not None and manifest.input_kind == "raw":
+        if on_card:
+            raise ModelFileError(
+                f"{path}: a raw twin is evaluated on the CPU", cure="Leave --provider out, or give the artefact."
+            )
         graph = RawGraph(rounded_content(path)[0], name=str(path))
         batch = manifest.batch.maximum
         yield LogitsPredictor(
@@ -219,7 +224,6 @@ def predictor_from_onnx(path: Path, *, flip: bool = False, gpu: GpuOptions | Non
         return
     if flip:
         raise ModelFileError(f"{path}: gives joints, no logits", cure=_NO_FLIP)
-    on_card = gpu is not None and gpu.get("provider") == "cuda"
     if manifest is not None and manifest.plan is None and manifest.precision != FP32 and not on_card:
         yield RoundedPredictor(path)
         return

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_EXPORTED = (".onnx", ".plan")
 _GT = "gt"
 _UNTRAINED = "untrained weights: this score means nothing"
 _EXAMPLES = """examples:
@@ -170,6 +171,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"{', '.join(given)} with --predictions: saved predictions run no model", cure="Leave it out, or give FILE."
         )
+    _check_kind(arguments)
     if arguments.bootstrap < 0 or arguments.seed < 0 or (arguments.against and not arguments.bootstrap):
         raise InputError(
             f"--bootstrap {arguments.bootstrap} --seed {arguments.seed}: no such resampling",
@@ -182,6 +184,24 @@ def _check(arguments: argparse.Namespace) -> None:
         _check_protocol(arguments, arguments.protocol)
     check_calibration(arguments)
     check_outputs(arguments)
+
+
+def _check_kind(arguments: argparse.Namespace) -> None:
+    """Refuse options that this kind of FILE takes no notice of."""
+    exported = arguments.file is not None and arguments.file.suffix.lower() in _EXPORTED
+    only = {
+        "--recipe": (arguments.recipe and exported, "an exported file has its recipe in it"),
+        "--key-map": (arguments.key_map and exported, "an exported file has no keys"),
+        "--skeleton": (arguments.skeleton and arguments.file, "the model's own is taken"),
+        "--provider": (arguments.provider and not exported, "it is of an .onnx"),
+        "--cuda": (arguments.cuda and not exported, "it is of a .plan"),
+        "--wait": (arguments.wait != "block" and not exported, "it is of a .plan"),
+        "--allow-host-code": (arguments.allow_host_code and not exported, "it is of a .plan"),
+    }
+    for name, (idle, reason) in only.items():
+        if idle:
+            given = arguments.file or "--predictions"
+            raise InputError(f"{name} with {given}: {reason}", cure="Leave it out.")
 
 
 def _check_protocol(arguments: argparse.Namespace, protocol: Protocol) -> None:
@@ -200,7 +220,7 @@ def _opened(arguments: argparse.Namespace) -> Iterator[Predictor | None]:
     """The model as a predictor; None for saved predictions."""
     if arguments.file is None:
         yield None
-    elif arguments.file.suffix.lower() in {".onnx", ".plan"}:
+    elif arguments.file.suffix.lower() in _EXPORTED:
         with predictor_from_onnx(arguments.file, flip=arguments.flip, gpu=gpu_options(arguments)) as predictor:
             yield predictor
     else:

@@ -174,6 +174,8 @@ def test_the_raw_twin_and_the_checkpoint_flip_and_agree(
         points[name] = np.array([each["keypoints"] for each in json.loads(saved.read_text())])
     capsys.readouterr()
     # Untrained logits are nearly flat: joints agree wherever the best bin is clear, which is nearly everywhere.
+    assert _run(raw, "--provider", "cuda", "--data", figures, "--images", images) == 2
+    assert "a raw twin is evaluated on the CPU" in capsys.readouterr().err
     for one, other in (("checkpoint", "artefact"), ("checkpoint", "raw"), ("checkpoint flipped", "raw flipped")):
         assert (np.abs(points[one] - points[other]) < 1e-3).mean() > 0.98
     assert (np.abs(points["checkpoint"] - points["checkpoint flipped"]) > 0.1).any()
@@ -221,6 +223,13 @@ def test_faults_are_named_and_left_out(markers_set: Path, engine: Path, capsys: 
         ([], "give a FILE or --predictions"),
         (["m.onnx", "--predictions", "p.json"], "give a FILE or --predictions"),
         (["--predictions", "p.json", "--flip"], "--flip with --predictions"),
+        (["--predictions", "p.json", "--wait", "spin"], "--wait with --predictions: it is of a .plan"),
+        (["m.onnx", "--recipe", "r.toml"], "--recipe with m.onnx: an exported file has its recipe"),
+        (["m.plan", "--key-map", "k.toml"], "--key-map with m.plan: an exported file has no keys"),
+        (["m.onnx", "--skeleton", "coco-17"], "--skeleton with m.onnx: the model's own"),
+        (["m.pth", "--provider", "cuda"], "--provider with m.pth: it is of an .onnx"),
+        (["m.pth", "--cuda", "pycuda"], "--cuda with m.pth: it is of a .plan"),
+        (["m.pth", "--allow-host-code"], "--allow-host-code with m.pth: it is of a .plan"),
         (["--predictions", "p.json", "--against", "q.json"], "no such resampling"),
         (["--predictions", "p.json", "--bootstrap", "-1"], "no such resampling"),
         (["m.onnx", "--robustness", "curve.txt"], "not a .csv"),
