@@ -110,7 +110,8 @@ class TrainingRule:
         batch_size: people in a step, over all processes.
         workers: processes that read and crop, for each training process.
         augmentation: of the crops.
-        paper: optimisation as the papers print it; what they don't print is torch's default or absent.
+        paper: optimisation as the papers print it; what they don't print is torch's default or absent. Here as in
+            `scratch` matrices and kernels decay, biases, norms and other vectors don't.
         scratch: optimisation that is recommended for fresh weights.
     """
 

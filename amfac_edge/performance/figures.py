@@ -16,6 +16,7 @@ from amfac_edge.drawing import Panel, Series, draw_curves
 from amfac_edge.performance.forecast import forecast_engine, subject_of_recipe
 from amfac_edge.performance.forecast.calibrating import measured_engines
 from amfac_edge.performance.forecast.recorded import recorded_eager
+from amfac_edge.performance.paper_mode import throttling_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,11 +109,11 @@ def speed_figure(measured: Mapping[str, Measured] | None = None) -> Bgr:
 
 
 def measured_on_card(receipts: Sequence[Receipt]) -> dict[str, Measured]:
-    """What `speed_figure` takes of receipts: FP16 engines of one crop on an RTX 3060, by recipe."""
+    """What `speed_figure` takes of receipts: FP16 engines of one crop on an RTX 3060 at its pace, by recipe."""
     return {
         recipe: measured
         for (recipe, precision), measured in measured_engines(
-            [receipt for receipt in receipts if receipt.target == _CARD]
+            [receipt for receipt in receipts if receipt.target == _CARD and not throttling_of(receipt)]
         ).items()
         if precision == "fp16"
     }

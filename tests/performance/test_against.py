@@ -139,6 +139,14 @@ def test_what_was_counted_and_evaluated_stands_beside_them() -> None:
     assert fps.factor == pytest.approx(200 / 148.1)
 
 
+def test_a_throttled_run_is_the_last_one_for_fps_and_is_named() -> None:
+    slow, throttled = taken(8.0, target="rtx-3060"), taken(5.0, target="rtx-3060", findings={"throttling": ["hot"]})
+    for receipts, fps, notes in (([throttled, slow], 125.0, ()), ([throttled], 200.0, ("throttled: hot",))):
+        (cell,) = (each for each in figures_of("table5", RECIPE, receipts=receipts) if each.column == "fps")
+        assert cell.ours == pytest.approx(fps)
+        assert cell.notes[1:] == notes
+
+
 def test_another_boundary_is_no_fps_either() -> None:
     receipts = [taken(5.0, target="rtx-3060", boundary="network")]
     (fps,) = (cell for cell in figures_of("table5", RECIPE, receipts=receipts) if cell.column == "fps")

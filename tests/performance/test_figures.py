@@ -36,3 +36,4 @@ def test_receipts_of_the_papers_card_alone_are_its_points() -> None:
     assert measured_on_card([dataclasses.replace(card, target="rtx-4090")]) == {}
     full = dataclasses.replace(card, conditions=dataclasses.replace(conditions, precision="fp32"))
     assert measured_on_card([full]) == {}
+    assert measured_on_card([dataclasses.replace(card, findings={"throttling": ["hot"]})]) == {}
