@@ -43,7 +43,7 @@ def test_it_goes_on_only_where_it_was(tiny_recipe: Path, tmp_path: Path, capsys:
     assert main(told(tiny_recipe, out)) == 2
     assert "has a training already" in capsys.readouterr().err
     assert main(told(tiny_recipe, out, "--resume", "--lr", "0.5")) == 2
-    assert "optimization was" in capsys.readouterr().err
+    assert "optimization.lr was 0.001, now 0.5" in capsys.readouterr().err
     # Finished: going on is nothing to do, and no error.
     assert main(told(tiny_recipe, out, "--resume", "--workers", "1")) == 0
 
