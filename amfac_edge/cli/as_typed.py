@@ -15,8 +15,10 @@ _COMMAND = re.compile(r"\bamfac-(\w+)\b")
 
 def as_typed(text: str) -> str:
     """`text` with "amfac-doctor" and the like as the scripts of the kit that this package lies in, if it does."""
+    from amfac_edge.serving.kits import KIT_FILE  # noqa: PLC0415 - most commands end without a word of this
+
     kit = Path(amfac_edge.__file__).resolve().parents[1]
-    if not (kit / "kit.json").is_file():
+    if not (kit / KIT_FILE).is_file():
         return text
     folder = Path() if kit == Path.cwd() else kit
 
