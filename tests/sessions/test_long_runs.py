@@ -11,7 +11,6 @@ import os
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -21,6 +20,7 @@ import pytest
 from amfac_edge.declared.recipe import CropRule, load_recipe
 from amfac_edge.performance.host import ConstantSession
 from amfac_edge.runtime import PoseEstimator
+from tests.own_memory import grown_in_every_part, own_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,30 +49,20 @@ def _one_thread() -> Iterator[None]:
     cv2.setNumThreads(before)
 
 
-def _resident() -> int:
-    """Bytes of the process's own memory, wherever it lies: pages of files come and go as the system wants."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return sum(int(status[name].split()[0]) << 10 for name in ("RssAnon", "VmSwap"))
-
-
 def _grown(call: Callable[[], object], name: str) -> tuple[int, int]:
-    """Bytes that are resident and blocks that Python allocated, more after the last call than after the first.
-
-    What calls keep grows in every part of the run. The system gives some megabytes at once, in a process that had
-    other work before (huge pages, arenas of other threads): the part that grew least counts for all of them.
-    """
+    """Bytes of memory, and blocks that Python allocated, more after the last call than after the first."""
     for _ in range(_FIRST):
         call()
     gc.collect()
-    sizes, blocks, lasted = [_resident()], sys.getallocatedblocks(), 0.0
+    sizes, blocks, lasted = [own_bytes()], sys.getallocatedblocks(), 0.0
     for _ in range(_PARTS):
         began = time.thread_time()
         for _ in range((_LAST - _FIRST) // _PARTS):
             call()
         lasted += time.thread_time() - began
         gc.collect()
-        sizes.append(_resident())
-    grown = _PARTS * int(np.diff(sizes).min()), sys.getallocatedblocks() - blocks
+        sizes.append(own_bytes())
+    grown = grown_in_every_part(sizes), sys.getallocatedblocks() - blocks
     sys.stdout.write(
         f"\n{name}: calls {_FIRST:,} to {_LAST:,}: {(sizes[-1] - sizes[0]) / (1 << 20):+.2f} MiB, {grown[1]:+} blocks, "
         f"{lasted / (_LAST - _FIRST) * 1e6:.1f} us of this thread a call\n"
