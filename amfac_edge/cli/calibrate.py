@@ -147,10 +147,9 @@ def _source(arguments: argparse.Namespace) -> Source:
 def _channel_order(source: Source | None, chosen: Calibration, crops: NDArray[np.uint8]) -> dict[str, Any] | None:
     if source is None:
         return None
-    from amfac_edge.pipeline.channel_order import channel_order, check_channel_order  # noqa: PLC0415 - loads torch
+    from amfac_edge.pipeline.channel_order import check_channel_order  # noqa: PLC0415 - loads torch
 
-    order = channel_order(source, chosen, crops, say=_say)
-    check_channel_order(order, calibration=chosen.name, network=source.recipe.name)
+    order = check_channel_order(source, chosen, crops, say=_say)
     return None if order is None else order.as_json()
 
 

@@ -97,23 +97,21 @@ def channel_order(
     )
 
 
-def check_channel_order(order: ChannelOrder | None, *, calibration: str, network: str) -> None:
-    """Raise where the network prefers the channels exchanged.
-
-    Args:
-        order: of `channel_order`.
-        calibration: name of the set.
-        network: name of its recipe.
+def check_channel_order(
+    source: Source, chosen: Calibration, crops: NDArray[np.uint8], *, say: Callable[[str], None] = lambda _: None
+) -> ChannelOrder | None:
+    """`channel_order`, and raise where the network prefers the channels exchanged.
 
     Raises:
         GateError: it does.
     """
+    order = channel_order(source, chosen, crops, say=say)
     if order is None or order.holds:
-        return
+        return order
     given, exchanged = order.scores
     raise GateError(
-        f"calibration set {calibration}: {network} is surer of its people with red and blue exchanged: mean score "
-        f"{exchanged:.3g} instead of {given:.3g} on {order.crops} crops",
+        f"calibration set {chosen.name}: {source.recipe.name} is surer of its people with red and blue exchanged: mean "
+        f"score {exchanged:.3g} instead of {given:.3g} on {order.crops} crops",
         cure="Its pictures were written with their channels in the wrong order (OpenCV writes BGR), or the network was "
         "trained with BGR, and the runtime gives it RGB. amfac-calibrate --check SET --sheet people.png shows them."
         + ("" if order.pck else " Where they are right, label their joints: those that are found better decide."),

@@ -7,6 +7,7 @@ made from.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from amfac_edge.graph.halving import half_facts
 from amfac_edge.graph.onnx_values import opset_of
 from amfac_edge.graph.parity import check_parity
 from amfac_edge.pipeline.frame_parity import check_sampling
+from amfac_edge.pipeline.int8_people import int8_people
 from amfac_edge.pipeline.preparing import FRAME, Form, Prepared, prepare
 from amfac_edge.pipeline.quantizing import check_int8
 from amfac_edge.pipeline.search_report import write_search
@@ -108,7 +110,7 @@ def stage_count(targets: Sequence[Target], request: ExportRequest) -> int:
 def export_artefacts(
     source: Source, targets: Sequence[Target], request: ExportRequest, *, stage: Callable[[str], None]
 ) -> list[Exported]:
-    """Export `source` for each of `targets`; those that take the same graph share it.
+    """Export `source` for each of `targets`; those that take the same graph share it, and all share INT8's people.
 
     Args:
         source: of `read_source`.
@@ -123,11 +125,14 @@ def export_artefacts(
     """
     forms = [form_of(target, request) for target in targets]
     writable_folder(request.out)
+    people = cache(partial(int8_people, source, say=request.say))
     prepared: dict[Form, Prepared] = {}
     exported = []
     for target, form in zip(targets, forms, strict=True):
         if form not in prepared:
-            prepared[form] = prepare(source, form, request.crops, name=target.name, stage=stage, say=request.say)
+            prepared[form] = prepare(
+                source, form, request.crops, name=target.name, stage=stage, say=request.say, people=people
+            )
         exported.append(_export(source, target, request, prepared[form], stage))
     return exported
 

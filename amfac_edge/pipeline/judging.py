@@ -75,23 +75,26 @@ class Judge:
     Args:
         source: of the network.
         people: one on a picture.
-        half: whether what ships computes in float16 outside of INT8.
 
     Attributes:
         reference: the network itself.
     """
 
-    def __init__(self, source: Source, people: PeopleSet, *, half: bool) -> None:
+    def __init__(self, source: Source, people: PeopleSet) -> None:
         self._recipe: Recipe = source.recipe
         self._people = people
-        self._half = half
         self._images = normalised(np.stack(list(crops_of(people, self._recipe))), self._recipe)
         self._keypoints, scores = self._decoded(source.model.logits(self._images))
         self.reference = self._judged(self._keypoints, scores)
 
-    def of(self, model: ModelProto) -> Judged:
-        """Judge a float32 graph, with Q/DQ or without, as it would ship."""
-        if self._half:
+    def of(self, model: ModelProto, *, half: bool) -> Judged:
+        """Judge a float32 graph, with Q/DQ or without, as it would ship.
+
+        Args:
+            model: with logits as outputs.
+            half: whether it then computes in float16 outside of INT8.
+        """
+        if half:
             # ONNX Runtime on a CPU would leave the rounding out, and be too kind.
             model = rounded_twin(half_graph(model))
         return self._judged(*self._decoded(_logits_of(model, self._images)))

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from amfac_edge.artefact.trial import Trial
+    from amfac_edge.declared.calibration_set import CalibrationSet
     from amfac_edge.graph.parity import Budget
     from amfac_edge.graph.simplifying import Simplification
+    from amfac_edge.pipeline.int8_people import Int8People
     from amfac_edge.pipeline.sources import Source
 
 __all__ = ["FRAME", "Form", "Prepared", "outputs_of", "prepare"]
@@ -104,7 +106,8 @@ def prepare(
     *,
     name: str,
     stage: Callable[[str], None],
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None],
+    people: Callable[[CalibrationSet], Int8People],
 ) -> Prepared:
     """Make the graph of `source` in `form`, and compare it with the network.
 
@@ -115,6 +118,7 @@ def prepare(
         name: of the target, for the lines.
         stage: called with a line at the start of each of the three steps.
         say: called with a line of what takes long within one.
+        people: of a calibration set; asked for those of `form.int8`.
     """
     recipe = source.recipe
     stage(f"{name}: the graph of {recipe.name}, {form.precision.upper()}, batch {form.batch}")
@@ -124,7 +128,8 @@ def prepare(
     )
     int8: Mapping[str, Any] = {}
     if form.int8 is not None:
-        made = quantised_graph(source, raw, form.int8, half=not form.for_cpu, say=say)
+        chosen = people(form.int8.calibration)
+        made = quantised_graph(source, raw, form.int8, chosen, half=not form.for_cpu, say=say)
         raw, int8 = made.model, made.evidence
     half = halved(raw, normalised(pictures, recipe)) if form.precision == FP16 else None
     full_raw, raw = raw, half.model if half else raw

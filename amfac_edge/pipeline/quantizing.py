@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from amfac_edge.errors import GateError, InputError
 from amfac_edge.files import sha256_of
 from amfac_edge.graph.half import half_graph
-from amfac_edge.pipeline.channel_order import channel_order, check_channel_order
 from amfac_edge.pipeline.int8_ranges import int8_ranges
-from amfac_edge.pipeline.judging import Disturbance, Judge, Judged
-from amfac_edge.quantization.people import calibration_crops, calibration_people, digest_of
+from amfac_edge.pipeline.judging import Disturbance, Judged
+from amfac_edge.quantization.people import digest_of
 from amfac_edge.quantization.placement import default_placement
 from amfac_edge.quantization.qdq import quantised
 from amfac_edge.quantization.ranges import METHODS
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from amfac_edge.declared.calibration_set import CalibrationSet
+    from amfac_edge.pipeline.int8_people import Int8People
     from amfac_edge.pipeline.sources import Source
     from amfac_edge.quantization.search import CurvePoint
 
@@ -79,7 +79,13 @@ class QuantisedGraph:
 
 
 def quantised_graph(
-    source: Source, raw: ModelProto, request: Int8Request, *, half: bool, say: Callable[[str], None]
+    source: Source,
+    raw: ModelProto,
+    request: Int8Request,
+    people: Int8People,
+    *,
+    half: bool,
+    say: Callable[[str], None],
 ) -> QuantisedGraph:
     """Quantise `raw`, and hold it against `source`.
 
@@ -87,23 +93,17 @@ def quantised_graph(
         source: what is exported; its network is the reference.
         raw: its raw graph, float32, simplified.
         request: what it is made from and may cost.
+        people: of its set.
         half: whether the rest computes in float16.
         say: called with a line at each step.
 
     Raises:
-        InputError: the set is too small, shows nothing, or a node of `exclude` isn't there.
+        InputError: a node of `exclude` isn't there.
         ModelFileError: the graph can't be quantised.
-        GateError: the network is surer of the calibrating people with red and blue exchanged.
     """
-    recipe = source.recipe
-    chosen = calibration_people(request.calibration, recipe)
-    say(f"calibrating with {len(chosen.people)} people of {chosen.name}, judged by {len(chosen.held_out)} others")
-    crops = calibration_crops(chosen, recipe)
+    recipe, crops, judge = source.recipe, people.crops, people.judge
     placement = default_placement(raw).without(request.exclude)
-    order = channel_order(source, chosen, crops, say=say)
-    check_channel_order(order, calibration=chosen.name, network=recipe.name)
     ranges = int8_ranges(source, raw, crops, method=request.method, use_cache=request.use_cache, say=say).ranges
-    judge = Judge(source, chosen.held_out, half=half)
     limit = request.max_shift_px or max(recipe.crop.height, recipe.crop.width) / 200
 
     seen: dict[str, Judged] = {}
@@ -112,7 +112,7 @@ def quantised_graph(
         # What is written at the end was judged on the way.
         key = sha256_of(model.SerializeToString(deterministic=True))
         if key not in seen:
-            seen[key] = judge.of(model)
+            seen[key] = judge.of(model, half=half)
         return seen[key]
 
     def used(model: ModelProto) -> float:
@@ -133,14 +133,14 @@ def quantised_graph(
     final = judged(model)
     evidence = {
         "calibration": {
-            "set": chosen.name, "people": len(chosen.people), "held_out": len(chosen.held_out),
+            "set": people.name, "people": len(crops), "held_out": people.held_out,
             "crops_sha256": digest_of(crops), "method": request.method,
-            "channel_order": None if order is None else order.as_json(),
+            "channel_order": people.channel_order and people.channel_order.as_json(),
         },
         "budget": {"ap": request.max_ap_drop, "shift_px": limit},
         "holds": result.within_budget,
         "fp32": judge.reference.as_json(),
-        **({"fp16": judge.of(raw).as_json()} if half else {}),
+        **({"fp16": judge.of(raw, half=True).as_json()} if half else {}),
         "int8": final.as_json() | {"ap_loss_interval_95": judge.ap_loss_interval(final)},
         "mac_share": result.placement.mac_share(raw),
         "nodes": list(result.placement.nodes),

@@ -57,12 +57,15 @@ def source(tiny_checkpoint: Path) -> Source:
 
 
 def export(source: Source, out: Path, target: str, small: Path, **budget: Any) -> Exported:  # noqa: ANN401
+    """Of the last of `target`'s names."""
     wide: dict[str, Any] = {"max_ap_drop": 100.0, "max_shift_px": 100.0}
     say = budget.pop("say", lambda _: None)
     kind = budget.pop("input_kind", "crops")
     int8 = Int8Request(load_calibration_set(str(small)), **(wide | budget))
     request = ExportRequest(out=out, precision="int8", int8=int8, input_kind=kind, say=say)
-    return export_artefacts(source, [load_target(target)], request, stage=lambda _: None)[0]
+    return export_artefacts(source, [load_target(name) for name in target.split(",")], request, stage=lambda _: None)[
+        -1
+    ]
 
 
 def test_what_is_written_says_what_it_is(source: Source, tmp_path: Path, small: Path) -> None:
@@ -110,6 +113,15 @@ def test_it_runs_on_the_cpu(source: Source, tmp_path: Path, small: Path) -> None
     assert again.path.read_bytes() == made.path.read_bytes()
 
 
+def test_people_are_asked_once_for_all_graphs(source: Source, tmp_path: Path, small: Path) -> None:
+    lines: list[str] = []
+    both = export(dataclasses.replace(source, trained=None), tmp_path, "cpu,rtx-4090", small, say=lines.append)
+    said = [line for line in lines if line.startswith(("calibrating with 16 people", "are red and blue"))]
+    assert len(said) == 2
+    alone = export(dataclasses.replace(source, trained=None), tmp_path / "alone", "rtx-4090", small)
+    assert both.manifest == alone.manifest
+
+
 @pytest.mark.skipif(not has_builder(RTX), reason="TensorRT-RTX is not installed: make rtx")
 @pytest.mark.parametrize("kind", ["crops", "frame"])
 def test_tensorrt_rtx_takes_the_graph(source: Source, tmp_path: Path, small: Path, kind: str) -> None:
@@ -130,9 +142,11 @@ def test_over_the_budget_nodes_go_back_or_nothing_is_written(
 ) -> None:
     honest = judging.Judge.of
 
-    def judged(judge: judging.Judge, model: onnx.ModelProto) -> judging.Judged:
+    def judged(judge: judging.Judge, model: onnx.ModelProto, *, half: bool) -> judging.Judged:
         pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
-        return dataclasses.replace(honest(judge, model), ap=judge.reference.ap, shift_px=(pairs / 10, 0.0, 0.0))
+        return dataclasses.replace(
+            honest(judge, model, half=half), ap=judge.reference.ap, shift_px=(pairs / 10, 0.0, 0.0)
+        )
 
     monkeypatch.setattr(judging.Judge, "of", judged)
     with pytest.raises(GateError, match=r"INT8 is over its budget with one node left"):
@@ -167,8 +181,8 @@ def test_a_judge_counts_what_is_lost(source: Source, small: Path) -> None:
     """A graph that is the network itself loses nothing; one with other weights moves joints."""
     raw, _ = raw_graph(source, BatchRange(1, 1, 1), 19, for_cpu=True)
     people = calibration_people(load_calibration_set(str(small)), source.recipe)
-    judge = judging.Judge(source, people.held_out, half=False)
-    same = judge.of(raw)
+    judge = judging.Judge(source, people.held_out)
+    same = judge.of(raw, half=False)
     assert same.identical == 1.0
     assert judge.ap_loss_interval(same) == [0.0, 0.0]
     assert (same.ap, same.pck) == (judge.reference.ap, judge.reference.pck)
@@ -178,7 +192,7 @@ def test_a_judge_counts_what_is_lost(source: Source, small: Path) -> None:
     for tensor in raw.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 4:
             tensor.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(tensor), tensor.name))
-    other = judge.of(raw)
+    other = judge.of(raw, half=False)
     assert other.identical < 1.0
     assert other.shift_px[0] > 0
     assert disturbance.of(raw) > 0.01

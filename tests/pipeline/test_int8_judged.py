@@ -42,11 +42,11 @@ def test_calibrations_that_went_wrong(shared_data: Path) -> None:
     people = calibration_people(dataclasses.replace(declared, count=32, held_out=128), source.recipe)
     crops = calibration_crops(people, source.recipe)
     placement = default_placement(raw)
-    judge = Judge(source, people.held_out, half=False)
+    judge = Judge(source, people.held_out)
 
     def lost(images: Iterable[NDArray[np.float32]]) -> float:
         ranges = calibrated_ranges(raw, placement, (image[None] for image in images))
-        return judge.of(quantised(raw, ranges, placement).model).lost_ap(judge.reference)
+        return judge.of(quantised(raw, ranges, placement).model, half=False).lost_ap(judge.reference)
 
     swapped = np.ascontiguousarray(crops[..., ::-1])
     right, wrong = (channel_order(source, people, each) for each in (crops, swapped))
