@@ -57,6 +57,7 @@ def _parser() -> CommandParser:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for weights, log and curves")
     add("--resume", action="store_true", help="go on with the training in --out")
     add("--init", type=Path, metavar="FILE", help="begin with a checkpoint's weights, as far as they fit")
+    add("--key-map", type=Path, metavar="TOML", help="renames the keys of --init, which may then be of any network")
     add(
         "--optimization", choices=("scratch", "paper"), default="scratch", help="the recipe's [training.scratch], "
         "recommended for fresh weights (default), or [training.paper], as printed"
@@ -102,6 +103,7 @@ def _train(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             precision=("bf16" if on_gpu else "fp32") if arguments.precision == "auto" else arguments.precision,
             init=arguments.init,
+            key_map=arguments.key_map,
             protocol=arguments.protocol,
             on_fault=_on_fault(arguments),
             score_every=arguments.score_every,
@@ -134,6 +136,8 @@ def _told(arguments: argparse.Namespace) -> tuple[Recipe, OptimizationRule]:
             f"--seed {arguments.seed} --score-every {arguments.score_every}: no such numbers",
             cure="Give a seed from 0 on, and --score-every from 1 on.",
         )
+    if arguments.key_map is not None and arguments.init is None:
+        raise InputError(f"--key-map {arguments.key_map}: there are no keys to rename", cure="Give --init FILE.")
     training, rule = data["training"], data["training"][arguments.optimization]
     for table, names in (
         (training, ("epochs", "batch_size", "workers")),

@@ -6,6 +6,7 @@ from amfac_edge.networks.checkpoint import (
     copy_checkpoint,
     describe_checkpoint,
     load_checkpoint,
+    renamed_tensors,
     save_checkpoint,
 )
 from amfac_edge.networks.checkpoint_tensors import weights_digest
@@ -19,6 +20,7 @@ __all__ = [
     "count_complexity",
     "describe_checkpoint",
     "load_checkpoint",
+    "renamed_tensors",
     "save_checkpoint",
     "weights_digest",
 ]

@@ -38,7 +38,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["LoadedCheckpoint", "copy_checkpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "LoadedCheckpoint",
+    "copy_checkpoint",
+    "describe_checkpoint",
+    "load_checkpoint",
+    "renamed_tensors",
+    "save_checkpoint",
+]
 
 _SCHEMA = "amfac-checkpoint/1"
 _TORCH_SUFFIXES = (".pth", ".pt")
@@ -113,6 +120,23 @@ def load_checkpoint(path: Path, *, recipe: Recipe | None = None, key_map: Path |
     network = _filled_network(found, tensors, where=str(path))
     facts = {**block.rest, "weights": file.entry, "recipe_from": recipe_from, "weights_sha256": digest}
     return LoadedCheckpoint(network, found, file.sha256, block.trained, facts, calibration)
+
+
+def renamed_tensors(path: Path, key_map: Path) -> dict[str, Tensor]:
+    """The tensors of a state dict of any network under the names that a key map gives them, in float32.
+
+    Raises:
+        CheckpointError: can't be read, holds code, has weights that are no numbers, or the map doesn't go with it.
+        DeclaredError: the key map is faulty.
+    """
+    tensors = checked_tensors(read_checkpoint_file(path), key_map)
+    # A copy always: the tensors of a file are a view of its mapping, which others may write to.
+    state = {
+        name: value.detach().to(value.dtype if name.endswith(BATCH_COUNT) else torch.float32, copy=True)
+        for name, value in tensors.items()
+    }
+    _refuse_bad_numbers(state, where=str(path))
+    return state
 
 
 def save_checkpoint(
@@ -294,6 +318,11 @@ def _filled_network(recipe: Recipe, tensors: Mapping[str, Tensor], *, where: str
             # What may be absent is the count of training batches only.
             state[name] = torch.zeros(place.shape, dtype=place.dtype)
     network.load_state_dict(state, assign=True)
+    _refuse_bad_numbers(state, where=where)
+    return network.eval()
+
+
+def _refuse_bad_numbers(state: Mapping[str, Tensor], *, where: str) -> None:
     bad = [
         f"{name} ({count} of {value.numel()})" for name, value in state.items() if (count := _bad_numbers(name, value))
     ]
@@ -302,7 +331,6 @@ def _filled_network(recipe: Recipe, tensors: Mapping[str, Tensor], *, where: str
             f"{where}: {len(bad)} of its tensors have NaN, infinity or a negative variance: {', '.join(bad[:_SHOWN])}",
             cure="The training diverged, or the file is damaged: take an earlier checkpoint.",
         )
-    return network.eval()
 
 
 def _bad_numbers(name: str, value: Tensor) -> int:

@@ -52,6 +52,7 @@ class TrainingPlan:
         seed: of the fresh weights, of the order and of the augmentation.
         precision: "fp32", "bf16", or "fp16" on a GPU.
         init: a checkpoint to begin with; what of it doesn't fit the recipe begins fresh.
+        key_map: TOML that renames its keys.
         protocol: by which `held_out` is scored; None for that of its skeleton.
         on_fault: "skip" passes over pictures that can't be read; "refuse" stops.
         score_every: epochs; the last one is always scored.
@@ -66,6 +67,7 @@ class TrainingPlan:
     seed: int = 0
     precision: Precision = "fp32"
     init: Path | None = None
+    key_map: Path | None = None
     protocol: ScoreProtocol | None = None
     on_fault: OnFault = "refuse"
     score_every: int = 1
@@ -142,7 +144,7 @@ def train(plan: TrainingPlan, processes: Processes, watcher: Watcher, *, resume:
     loader = _loader(plan, processes)
     _check_people(plan)
     _check_folder(plan.out, resume=resume)
-    network, said = first_weights(plan.recipe, plan.seed, None if resume else plan.init)
+    network, said = first_weights(plan.recipe, plan.seed, None if resume else plan.init, plan.key_map)
     learner = Learner(plan.recipe, plan.rule, processes, precision=plan.precision, network=network)
     keeper = _Keeper(plan, processes, learner)
     progress = keeper.resumed() if resume else Progress()
