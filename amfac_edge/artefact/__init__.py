@@ -11,11 +11,8 @@ from amfac_edge.artefact.detector_facts import (
     not_a_pose_network,
 )
 from amfac_edge.artefact.examining import Examined, examine
-from amfac_edge.artefact.manifest import (
-    BatchRange,
-    LayerCost,
-    Manifest,
-    TensorSpec,
+from amfac_edge.artefact.manifest import BatchRange, LayerCost, Manifest, TensorSpec
+from amfac_edge.artefact.manifest_reading import (
     check_digest,
     manifest_beside,
     manifest_from_json,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amfac_edge.artefact.manifest import Manifest, manifest_beside, manifest_from_metadata, manifest_path
+from amfac_edge.artefact.manifest_reading import manifest_beside, manifest_from_metadata, manifest_path
 from amfac_edge.artefact.onnx_header import read_onnx_header
 from amfac_edge.artefact.plan_header import LARGEST_PLAN, PlanHeader, plan_header_of, read_plan_header
 from amfac_edge.artefact.preflight import preflight
@@ -15,6 +15,7 @@ from amfac_edge.files import file_bytes, sha256_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from amfac_edge.artefact.manifest import Manifest
     from amfac_edge.artefact.verdict import Host, Verdict
 
 __all__ = ["Examined", "examine"]

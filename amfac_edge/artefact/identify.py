@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact.detector_facts import outputs_of_detector
-from amfac_edge.artefact.manifest import (
-    Manifest,
+from amfac_edge.artefact.manifest_reading import (
     manifest_from_json,
     manifest_from_metadata,
     manifest_path,
@@ -26,6 +25,8 @@ from amfac_edge.files import json_value
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from amfac_edge.artefact.manifest import Manifest
 
 __all__ = ["CHECKPOINT_SUFFIXES", "FileFacts", "identify"]
 

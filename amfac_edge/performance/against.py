@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amfac_edge.artefact.manifest import manifest_from_json
+from amfac_edge.artefact.manifest_reading import manifest_from_json
 from amfac_edge.declared.published import load_published
 from amfac_edge.declared.recipe import load_recipe, recipe_names
 from amfac_edge.declared.target import load_target, target_names

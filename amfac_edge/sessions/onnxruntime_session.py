@@ -14,18 +14,10 @@ from amfac_edge.artefact import IMAGES_INPUT, Manifest, TensorSpec, manifest_fro
 from amfac_edge.children import ChildFailure, call_in_child
 from amfac_edge.errors import InputError, MachineError, MissingExtraError, ModelFileError
 from amfac_edge.sessions.ahead import Ahead, Ticket
+from amfac_edge.sessions.arguments import check_affines, check_crops, check_frame, check_images
+from amfac_edge.sessions.contract import check_contract, check_input_kind, facts_of, results_of
 from amfac_edge.sessions.cores import usable_cores
-from amfac_edge.sessions.session import (
-    SessionSettings,
-    check_affines,
-    check_contract,
-    check_crops,
-    check_frame,
-    check_images,
-    check_input_kind,
-    facts_of,
-    results_of,
-)
+from amfac_edge.sessions.session import SessionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

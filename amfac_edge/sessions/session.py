@@ -1,32 +1,17 @@
-"""What every engine looks like from above, and what all of them check."""
+"""What every engine looks like from above."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-
-from amfac_edge.artefact import (
-    BOXES_OUTPUT,
-    IMAGES_INPUT,
-    PERSON_SCORES_OUTPUT,
-    DetectorFacts,
-    TensorSpec,
-    not_a_person_detector,
-    not_a_pose_network,
-)
-from amfac_edge.errors import InputError, ModelFileError
-from amfac_edge.keypoints import skeleton
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
     from types import TracebackType
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from amfac_edge.artefact import Manifest
+    from amfac_edge.artefact import DetectorFacts, Manifest
 
 __all__ = [
     "CuttingSession",
@@ -36,17 +21,7 @@ __all__ = [
     "PoseSession",
     "SessionSettings",
     "TimedSession",
-    "check_affines",
-    "check_contract",
-    "check_crops",
-    "check_frame",
-    "check_images",
-    "check_input_kind",
-    "facts_of",
-    "results_of",
 ]
-
-_BATCH_AXIS = 0
 
 
 @dataclass(frozen=True)
@@ -222,183 +197,3 @@ class DetectorSession(Protocol):
     def close(self) -> None:
         """Free the engine; closing twice is allowed."""
         ...
-
-
-def check_images(images: NDArray[np.uint8], facts: DetectorFacts) -> None:
-    """Check the argument of `DetectorSession.run_images`.
-
-    Raises:
-        InputError: another shape, dtype or layout, or no NumPy array.
-    """
-    _check_pictures(images, "pictures", facts.height, facts.width)
-
-
-def check_crops(crops: NDArray[np.uint8], height: int, width: int) -> None:
-    """Check the argument of `PoseSession.run`.
-
-    Raises:
-        InputError: another shape, dtype or layout, or no NumPy array.
-    """
-    _check_pictures(crops, "crops", height, width)
-
-
-def _check_pictures(pictures: NDArray[np.uint8], what: str, height: int, width: int) -> None:
-    if not isinstance(pictures, np.ndarray):
-        raise InputError(
-            f"the {what} are a {type(pictures).__name__}, not a NumPy array",
-            cure="Give NumPy arrays; a plan of poses also takes arrays that lie on the GPU (__cuda_array_interface__).",
-        )
-    if (
-        pictures.dtype != np.uint8
-        or pictures.shape[1:] != (height, width, 3)
-        or not len(pictures)
-        or not pictures.flags.c_contiguous
-    ):
-        layout = "" if pictures.flags.c_contiguous else ", not contiguous"
-        raise InputError(
-            f"the {what} are {pictures.dtype} {pictures.shape}{layout}",
-            cure=f"Give C-contiguous uint8 of shape (N, {height}, {width}, 3), BGR, N at least 1.",
-        )
-
-
-def check_frame(frame_bgr: NDArray[np.uint8], *, fourth_channel: bool = False) -> None:
-    """Check the first argument of `FrameSession.run_frame`; that of `CuttingSession.run_cut` may have four channels.
-
-    Raises:
-        InputError: another shape, dtype or layout, or no NumPy array.
-    """
-    if not isinstance(frame_bgr, np.ndarray):
-        raise InputError(
-            f"the frame is a {type(frame_bgr).__name__}, not a NumPy array",
-            cure="Give a NumPy array; a plan also takes one that lies on the GPU (__cuda_array_interface__).",
-        )
-    channels = {3, 4} if fourth_channel else {3}
-    if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] not in channels or not frame_bgr.size:  # noqa: PLR2004
-        raise InputError(
-            f"the frame is {frame_bgr.dtype} {frame_bgr.shape}", cure="Give uint8 of shape (height, width, 3), BGR."
-        )
-
-
-def check_affines(affines: NDArray[np.float32]) -> None:
-    """Check the second argument of `FrameSession.run_frame`.
-
-    Raises:
-        InputError: another shape or dtype.
-    """
-    if affines.dtype != np.float32 or affines.shape[1:] != (2, 3) or not len(affines):
-        raise InputError(
-            f"the affines are {affines.dtype} {affines.shape}",
-            cure="Give float32 of shape (N, 2, 3), N at least 1: keypoints.crop_affines(...).astype(np.float32).",
-        )
-
-
-def check_input_kind(path: Path, manifest: Manifest, kind: str) -> None:
-    """Check that the artefact takes what it is about to be given.
-
-    Args:
-        path: of the artefact.
-        manifest: its own.
-        kind: "crops" or "frame".
-
-    Raises:
-        InputError: it takes the other one.
-    """
-    if manifest.input_kind != kind:
-        ways = {"crops": "run(crops)", "frame": "run_frame(frame, affines)"}
-        raise InputError(
-            f"{path}: it takes {ways[manifest.input_kind]} and was given {'a frame' if kind == 'frame' else kind}",
-            cure=f"Call {ways[manifest.input_kind]}, or export it again with --input {kind}.",
-        )
-
-
-def facts_of(manifest: Manifest) -> DetectorFacts:
-    """What a detector is.
-
-    Raises:
-        ModelFileError: it is a pose network.
-    """
-    if not isinstance(manifest.model, DetectorFacts):
-        raise not_a_person_detector(manifest.name)
-    return manifest.model
-
-
-def results_of(manifest: Manifest, *, detector: bool = False) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """What an artefact gives: name and shape of both results, less the first axis.
-
-    Raises:
-        ModelFileError: it is a detector where a pose network is wanted, or the other way round.
-    """
-    if detector:
-        candidates = facts_of(manifest).candidates
-        return (BOXES_OUTPUT, (candidates, 4)), (PERSON_SCORES_OUTPUT, (candidates,))
-    joints = len(skeleton(manifest.recipe.skeleton).joints)
-    return ("keypoints", (joints, 2)), ("scores", (joints,))
-
-
-def check_contract(
-    path: Path,
-    manifest: Manifest,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    *,
-    detector: bool = False,
-) -> None:
-    """Check that the engine's tensors are what the manifest promises and what the session needs.
-
-    Args:
-        path: of the artefact.
-        manifest: its own.
-        inputs: of the engine.
-        outputs: of the engine.
-        detector: whether a person detector is wanted, rather than a pose network.
-
-    Raises:
-        ModelFileError: the other one of both, another kind of input, or tensors that differ.
-    """
-    if detector is not isinstance(manifest.model, DetectorFacts):
-        raise not_a_person_detector(str(path)) if detector else not_a_pose_network(str(path))
-    if manifest.input_kind not in ({IMAGES_INPUT} if detector else {"crops", "frame"}):
-        raise ModelFileError(
-            f'{path}: its input is of the kind "{manifest.input_kind}"; poses need an artefact that takes crops',
-            cure="Run the artefact that amfac-export writes beside the raw twin of --raw-logits.",
-        )
-    batch = manifest.batch.minimum if manifest.batch.is_fixed else "N"
-    wanted = (
-        *_wanted_inputs(manifest, batch),
-        *(TensorSpec(name, "float32", (batch, *rest)) for name, rest in results_of(manifest, detector=detector)),
-    )
-    found = {tensor.name: tensor for tensor in (*inputs, *outputs)}
-    faults = [
-        f"{tensor.name} is {_shown(found.get(tensor.name))}, not {_shown(tensor)}"
-        for tensor in wanted
-        if not _agrees(found.get(tensor.name), tensor)
-    ]
-    faults += [f"{name} is not known" for name in found.keys() - {tensor.name for tensor in wanted}]
-    if faults:
-        raise ModelFileError(
-            f"{path}: its tensors are not those of its manifest: {'; '.join(faults)}",
-            cure="Export the model again with amfac-export.",
-        )
-
-
-def _wanted_inputs(manifest: Manifest, batch: int | str) -> tuple[TensorSpec, ...]:
-    if isinstance(manifest.model, DetectorFacts):
-        return (TensorSpec(IMAGES_INPUT, "uint8", (batch, manifest.model.height, manifest.model.width, 3)),)
-    if manifest.input_kind == "crops":
-        crop = manifest.recipe.crop
-        return (TensorSpec("crops", "uint8", (batch, crop.height, crop.width, 3)),)
-    return (
-        TensorSpec("frame", "uint8", ("frame_height", "frame_width", 3)),
-        TensorSpec("affines", "float32", (batch, 2, 3)),
-    )
-
-
-def _agrees(found: TensorSpec | None, wanted: TensorSpec) -> bool:
-    if found is None or found.dtype != wanted.dtype or found.shape[1:] != wanted.shape[1:] or not found.shape:
-        return False
-    either_dynamic = isinstance(wanted.shape[_BATCH_AXIS], str) and isinstance(found.shape[_BATCH_AXIS], str)
-    return either_dynamic or found.shape[_BATCH_AXIS] == wanted.shape[_BATCH_AXIS]
-
-
-def _shown(tensor: TensorSpec | None) -> str:
-    return "missing" if tensor is None else f"{tensor.dtype} ({', '.join(map(str, tensor.shape))})"

@@ -17,24 +17,15 @@ import numpy as np
 from amfac_edge.artefact import examine
 from amfac_edge.errors import InputError, MachineError, ModelFileError
 from amfac_edge.sessions.ahead import Ahead, Ticket
+from amfac_edge.sessions.arguments import check_affines, check_crops, check_frame, check_images
+from amfac_edge.sessions.contract import check_contract, check_input_kind, facts_of, results_of
 from amfac_edge.sessions.cuda import CudaDevice, open_device
 from amfac_edge.sessions.gpu_arrays import GpuArray, OnGpu, gpu_array, on_gpu
 from amfac_edge.sessions.gpu_crops import GpuCrops
 from amfac_edge.sessions.host import this_host
 from amfac_edge.sessions.lost_manifest import manifest_of_engine, no_manifest
 from amfac_edge.sessions.opening import WAITS
-from amfac_edge.sessions.session import (
-    EngineTimes,
-    SessionSettings,
-    check_affines,
-    check_contract,
-    check_crops,
-    check_frame,
-    check_images,
-    check_input_kind,
-    facts_of,
-    results_of,
-)
+from amfac_edge.sessions.session import EngineTimes, SessionSettings
 from amfac_edge.sessions.tensorrt_engine import LoadedEngine
 from amfac_edge.sessions.tensorrt_runner import EngineRunner
 

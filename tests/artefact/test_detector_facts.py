@@ -9,7 +9,7 @@ import pytest
 
 from amfac_edge.artefact import BatchRange, DetectorFacts, Manifest, TensorSpec
 from amfac_edge.artefact.detector_facts import candidates_of, outputs_of_detector
-from amfac_edge.artefact.manifest import manifest_from_json, manifest_from_metadata
+from amfac_edge.artefact.manifest_reading import manifest_from_json, manifest_from_metadata
 from amfac_edge.errors import ModelFileError
 
 FACTS = DetectorFacts(

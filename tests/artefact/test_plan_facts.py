@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from amfac_edge.artefact import manifest_beside, manifest_path, read_manifest
-from amfac_edge.artefact.manifest import manifest_from_json
+from amfac_edge.artefact.manifest_reading import manifest_from_json
 from amfac_edge.artefact.plan_facts import DIGEST_CHAIN
 from amfac_edge.errors import ModelFileError
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from amfac_edge.accuracy import predictor_from_onnx
 from amfac_edge.artefact import BatchRange, manifest_from_metadata, read_manifest
-from amfac_edge.artefact.manifest import manifest_from_json
+from amfac_edge.artefact.manifest_reading import manifest_from_json
 from amfac_edge.declared.recipe import Recipe, load_recipe
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import GateError, ModelFileError

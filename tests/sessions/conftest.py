@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from amfac_edge.artefact import RTX, TENSORRT, Host, HostGpu, manifest_path
-from amfac_edge.artefact.manifest import read_manifest
+from amfac_edge.artefact.manifest_reading import read_manifest
 from amfac_edge.files import sha256_of
 from amfac_edge.sessions import tensorrt_session
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amfac_edge.artefact.manifest import manifest_from_json
+from amfac_edge.artefact.manifest_reading import manifest_from_json
 from amfac_edge.errors import InputError
 from amfac_edge.performance.forecast.engine import subject_run
 from amfac_edge.performance.forecast.recorded import recorded_eager
