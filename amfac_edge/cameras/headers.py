@@ -24,12 +24,14 @@ class PictureHeader:
         height: in pixels, as stored (before any EXIF orientation).
         width: in pixels.
         bits: for each channel, of the stored values.
+        tile: height and width of a TIFF's tiles, which are unpacked whole however small the picture is.
     """
 
     kind: str
     height: int
     width: int
     bits: int = 8
+    tile: tuple[int, int] = (0, 0)
 
 
 def picture_kind(head: bytes) -> str | None:
@@ -98,6 +100,9 @@ def _jpeg(content: bytes) -> PictureHeader:
                 message = "its JPEG data end too early"
                 raise ValueError(message)
             return PictureHeader("JPEG", height, width, bits)
+        elif marker in _JPEG_BARE:
+            # These have no length; what follows is read as another picture by who takes them to have one.
+            raise KeyError(marker)
         else:
             (length,) = struct.unpack_from(">H", content, position + 2)
             position += 2 + length
@@ -115,9 +120,11 @@ def _tiff(content: bytes) -> PictureHeader:
             place = position + 8
             if number * struct.calcsize(form) > 4:  # noqa: PLR2004 - more than fits here lies elsewhere
                 (place,) = struct.unpack_from(order + "I", content, place)
-            (tags[tag],) = struct.unpack_from(form, content, place)
-    width, height, bits = _TIFF_TAGS
-    return PictureHeader("TIFF", tags[height], tags[width], tags.get(bits, 1))
+            # Of one that comes twice libtiff takes the first.
+            tags.setdefault(tag, *struct.unpack_from(form, content, place))
+    width, height, bits, tile_width, tile_height = _TIFF_TAGS
+    tile = tags.get(tile_height, 0), tags.get(tile_width, 0)
+    return PictureHeader("TIFF", tags[height], tags[width], tags.get(bits, 1), tile)
 
 
 _MAGICS = (
@@ -130,5 +137,7 @@ _MAGICS = (
 _READERS = {"PNG": _png, "JPEG": _jpeg, "BMP": _bmp, "WebP": _webp, "TIFF": _tiff}
 # Start-of-frame markers; C4, C8 and CC are tables and an extension.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_TIFF_TAGS = (256, 257, 258)  # width, height, bits for each sample
+# Markers without a segment, none of which comes before a frame: stuffing, TEM, restarts, start and end of the file.
+_JPEG_BARE = frozenset({0x00, 0x01}) | frozenset(range(0xD0, 0xDA))
+_TIFF_TAGS = (256, 257, 258, 322, 323)  # width, height, bits for each sample, width and height of a tile
 _TIFF_FORMS = {3: "H", 4: "I"}

@@ -104,6 +104,8 @@ def _checked_header(where: str, content: bytes) -> PictureHeader:
     except ValueError as error:
         raise FrameError(f"{where}: the picture is truncated or damaged: {error}", cure=_DAMAGED_CURE) from error
     check_size(where, header.height, header.width)
+    if any(header.tile):
+        check_size(f"{where}, one of its tiles", *header.tile)
     if header.bits > _MOST_BITS:
         raise FrameError(
             f"{where}: {header.bits} bits a channel; at most {_MOST_BITS} are read", cure="Save it with 8 or 16."

@@ -76,6 +76,21 @@ def test_padding_before_a_jpeg_marker_is_skipped() -> None:
     assert picture_header(content[:2] + b"\xff\xff" + content[2:]) == picture_header(content)
 
 
+@pytest.mark.parametrize("bare", [0x00, 0x01, 0xD0, 0xD7, 0xD8, 0xD9])
+def test_a_marker_without_a_segment_hides_no_other_size(bare: int) -> None:
+    """A reader that gives it a length would jump over the real size, and find a made-up one in a comment."""
+    content = encoded(".jpg", 3, [])
+    with pytest.raises(ValueError, match="its JPEG header is cut short or damaged"):
+        picture_header(content[:2] + bytes([0xFF, bare]) + content[2:])
+
+
+def test_of_a_tag_that_comes_twice_the_first_counts() -> None:
+    tags = [(256, 4, 1, 25_000), (256, 4, 1, 10), (257, 4, 1, 5_000), (257, 4, 1, 10)]
+    content = b"II*\x00" + struct.pack("<IH", 8, 4) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    header = picture_header(content)
+    assert (header.height, header.width) == (5_000, 25_000)
+
+
 def test_a_thumbnail_s_end_is_not_the_picture_s_end() -> None:
     content = encoded(".jpg", 3, [])
     thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + 4) + b"\xff\xd8\xff\xd9"

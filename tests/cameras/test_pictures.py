@@ -133,6 +133,14 @@ def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path: Path, suffix:
             read_picture(path)
 
 
+def test_a_tiff_of_one_pixel_in_a_huge_tile_is_refused(tmp_path: Path) -> None:
+    tags = [(256, 4, 1, 1), (257, 4, 1, 1), (258, 3, 1, 8), (322, 4, 1, 16_000), (323, 4, 1, 16_000)]
+    path = tmp_path / "a.tiff"
+    path.write_bytes(b"II*\x00" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags))
+    with pytest.raises(FrameError, match=r"a\.tiff, one of its tiles: 16000x16000 pixels are too many"):
+        read_picture(path)
+
+
 def test_a_float_tiff_is_refused(tmp_path: Path) -> None:
     tags = [(256, 3, 1, 7), (257, 3, 1, 5), (258, 3, 1, 32), (339, 3, 1, 3)]
     path = tmp_path / "a.tiff"
