@@ -1,10 +1,9 @@
 """Work on files from outside, in a child process with limits of time and memory.
 
 Native parsers can be crashed by a hostile file (a chain of 4,000 nodes is enough for some), and a crash of the parser
-must not be a crash of the command. The child runs `python -m amfac_edge.children` with the function and its arguments
-as JSON on standard input, and answers with JSON in a file: whatever a library prints can't be taken for the answer.
-While it works it may tell how far it is, by lines of JSON on a pipe of its own; who calls may listen, and a child whose
-caller is gone finds nobody there.
+must not be a crash of the command. The child gets the function and its arguments as JSON on standard input, and answers
+with JSON in a file: whatever a library prints can't be taken for the answer. While it works it may tell how far it is,
+by lines of JSON on a pipe of its own; who calls may listen, and a child whose caller is gone finds nobody there.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from amfac_edge import errors
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["ChildFailure", "call_in_child", "tell_parent"]
+__all__ = ["ChildFailure", "call_in_child", "own_command", "signal_name", "tell_parent"]
 
 _DONE, _REFUSED = "done", "refused"
 _TICK_S = 1.0
@@ -113,6 +112,21 @@ def call_in_child(
     return outcome[_DONE]
 
 
+def own_command(call: str, interpreter: Path | None = None) -> list[str]:
+    """Python's command for `call` ("package.module:name"), which finds no modules in the current folder.
+
+    `python -m` would look there first, and run a user's own json.py in the place of Python's.
+    """
+    module, _, name = call.partition(":")
+    program = f"import sys; sys.path[:] = filter(None, sys.path); from {module} import {name}; sys.exit({name}())"
+    return [str(interpreter or sys.executable), "-c", program]
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL, say; of one that has no name "signal 40"."""
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+
+
 def tell_parent(value: object) -> bool:
     """Hand `value`, as JSON, to whoever called this process by `call_in_child`.
 
@@ -149,7 +163,7 @@ def _started(
     try:
         with asked.open("rb") as words, said.open("wb") as errors_of_it:
             return subprocess.Popen(  # noqa: S603 - a Python that the caller names
-                [str(interpreter or sys.executable), "-m", "amfac_edge.children"],
+                own_command("amfac_edge.children:_serve", interpreter),
                 stdin=words,
                 stdout=subprocess.DEVNULL,
                 stderr=errors_of_it,
@@ -220,7 +234,7 @@ def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
 
 def _death(returncode: int, stderr: bytes) -> ChildFailure:
     if returncode < 0:
-        name = signal.Signals(-returncode).name
+        name = signal_name(-returncode)
         return ChildFailure(f"it was killed by {name}", killed_by=name)
     lines = stderr.decode(errors="replace").strip().splitlines()
     return ChildFailure(lines[-1] if lines else f"exit code {returncode} without a word")
@@ -245,10 +259,3 @@ def _serve() -> None:
     part = answer.with_suffix(".part")
     part.write_text(json.dumps(outcome))
     part.replace(answer)
-
-
-if __name__ == "__main__":
-    # What is called imports this module under its name, and finds the pipe there, not in "__main__".
-    from amfac_edge.children import _serve as _serve_by_name
-
-    _serve_by_name()

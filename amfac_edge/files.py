@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import tempfile
 from contextvars import ContextVar
 from pathlib import Path
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 20
+# Bytes of a target's name in that of its temporary file.
+_LONGEST_STEM = 200
 # The folders that writable_folder made within no_empty_folders.
 _made: ContextVar[list[Path] | None] = ContextVar("_made", default=None)
 
@@ -58,10 +61,12 @@ def atomic_files(*targets: Path) -> Iterator[tuple[Path, ...]]:
     They are renamed in the given order, so name a manifest before the file that it describes: a crash between the two
     leaves a digest that doesn't match, never a file without its manifest.
     """
-    temporaries = tuple(_temporary_beside(target) for target in targets)
+    temporaries: list[Path] = []
     try:
+        for target in targets:
+            temporaries.append(_temporary_beside(target))  # noqa: PERF401 - where the second fails the first goes too
         try:
-            yield temporaries
+            yield tuple(temporaries)
             for temporary in temporaries:
                 _flush_to_disk(temporary)
             for temporary, target in zip(temporaries, targets, strict=True):
@@ -204,17 +209,17 @@ def sha256_of(source: Path | bytes) -> str:
 
 
 def _temporary_beside(target: Path) -> Path:
+    # A name may be as long as names can be: what is added to it must not make it longer.
+    stem = os.fsdecode(os.fsencode(target.name)[:_LONGEST_STEM])
+    # The target's suffix stays last: writers such as OpenCV's choose the format by it.
+    path = target.with_name(f".{stem}.{secrets.token_hex(4)}.part{target.suffix}")
     try:
-        # The target's suffix stays last: writers such as OpenCV's choose the format by it.
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=f".part{target.suffix}", dir=target.parent)
+        with contextlib.suppress(FileNotFoundError):
+            target.lstat()  # a name that is too long is told here, before any work
+        # Unlike mkstemp's, with the rights that the user's umask gives to a finished file.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
     except OSError as error:
         raise _output_error(target, error) from error
-    os.close(handle)
-    # mkstemp makes 0600; a finished file has the rights that the user's umask gives.
-    umask = os.umask(0)
-    os.umask(umask)
-    path = Path(name)
-    path.chmod(0o666 & ~umask)
     return path
 
 

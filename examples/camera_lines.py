@@ -30,6 +30,8 @@ def tell(text: str) -> None:
 def broker(text: str) -> tuple[str, int | None]:
     """Host and port of HOST, HOST:PORT or [IPv6]:PORT; None is the usual port."""
     parts = urlsplit(f"mqtt://{text}")
+    if "@" in text:
+        raise argparse.ArgumentTypeError("user and password come from MQTT_USER and MQTT_PASSWORD")
     if not parts.hostname or parts.netloc != text:
         raise ValueError(text)
     return parts.hostname, parts.port

@@ -43,6 +43,9 @@ def busy():
 def greedy():
     return len(bytearray(4 << 30))
 
+def crashed_namelessly():
+    os.kill(os.getpid(), 40)
+
 def silent():
     os._exit(3)
 
@@ -99,6 +102,7 @@ def test_an_error_of_ours_comes_back_as_itself() -> None:
     [
         ("raised", "ZeroDivisionError: by hand"),
         ("crashed", "it was killed by SIGSEGV"),
+        ("crashed_namelessly", "it was killed by signal 40"),
         ("silent", "exit code 3 without a word"),
         ("absent", "has no attribute 'absent'"),
     ],
@@ -123,6 +127,15 @@ def test_a_child_that_wants_too_much_memory_fails_alone() -> None:
 
 def test_a_child_sees_what_its_parent_can_import() -> None:
     assert call("added", first=os.sep, second="a") == "/a"
+
+
+def test_a_child_takes_no_module_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of downloads may hold one that is called as Python's own."""
+    elsewhere = tmp_path / "downloads"
+    elsewhere.mkdir()
+    (elsewhere / "selectors.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(elsewhere)
+    assert call("added", first=1, second=2) == 3
 
 
 def test_a_child_says_how_far_it_is() -> None:

@@ -66,6 +66,24 @@ def test_files_that_belong_together_appear_together(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted(names)
 
 
+def test_files_that_belong_together_leave_nothing_where_one_can_not_begin(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"absent/a: can't be written"),
+        atomic_files(tmp_path / "a.json", tmp_path / "absent" / "a"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    longest = "駅" * 83 + ".png"
+    assert len(os.fsencode(longest)) == 253
+    write_bytes(tmp_path / longest, b"1")
+    assert [path.name for path in tmp_path.iterdir()] == [longest]
+    with pytest.raises(OutputError, match="File name too long"), atomic_files(tmp_path / ("a" * 256)):
+        pytest.fail("it was told too late")
+
+
 def test_a_finished_file_has_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

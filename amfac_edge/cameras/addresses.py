@@ -17,6 +17,7 @@ look it up. Signs that are encoded already stay as they are.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass, field
@@ -41,6 +42,10 @@ _OPTIONS = {
     "rtsp": (*_SIZES, "transport", "codec"),
 }
 _PASSED_ON = "camera."
+# Before an "@": what looks like host, path and parameter, and may be a user and a password with strange signs.
+_UNCLEAR = re.compile(r"[^:/?#@]*(:\d{1,5})?[/?].*=")
+# As some cameras want them: /user=admin&password=secret&channel=1, or all that with "_" in the place of "&".
+_IN_A_PATH = re.compile(r"(?:user|password|passwd|pwd|pass)=([^&;/?#=\s]+?)(?=_\w+=|[&;/?#\s]|$)", re.IGNORECASE)
 _LARGEST_SIDE, _MOST_FPS = 16_384, 1_000.0
 _CURE = "Cameras are csi://0, v4l2:///dev/video0, rtsp://host/path or gst:PIPELINE; files and folders are paths."
 
@@ -52,7 +57,8 @@ class CameraAddress:
     Attributes:
         kind: "csi", "v4l2", "rtsp" or "gst".
         place: the number, the device, the address with its password, or the pipeline.
-        name: what may be shown: without user, password and parameters; of a pipeline its first element.
+        name: what may be shown: without user, password and parameters, also those that some cameras want in the path
+            (`/user=admin&password=...`); of a pipeline its first element.
         width: of the frames, in pixels; None for the camera's own.
         height: of the frames, in pixels; None for the camera's own.
         fps: frames a second; None for the camera's own.
@@ -69,11 +75,10 @@ class CameraAddress:
 
     def cleaned(self, text: str) -> str:
         """`text` without the address's user, password and parameters."""
-        text = re.sub(r"(\w+://)\S*@", r"\1", text)
         for secret in sorted(_secrets(self.place), key=len, reverse=True):
             # A user "u" is in many words.
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-        return text
+        return re.sub(r"(\w+://)\S*@", r"\1", text)
 
 
 def camera_address(source: str) -> CameraAddress | None:
@@ -119,10 +124,13 @@ def shown_source(source: str) -> str:
         # A pipeline may hold an address or a password anywhere.
         element = re.match(r"[\w-]+", source[len("gst:") :].strip())
         return f"gst:{element[0] if element else ''}"
-    rest = source[found.end() :]
-    # A password may hold "/" or "?" though it should be written as %2F or %3F: nothing before the last "@" is shown.
-    host = rest.rpartition("@")[2]
-    return f"{found[1].lower()}://{host.partition('?')[0]}"
+    # A password may hold "/" or "?" though it should be written as %2F or %3F.
+    credentials, host = _credentials(source[found.end() :])
+    if _UNCLEAR.match(credentials):
+        return f"{found[1].lower()}://…"
+    first, *path = host.partition("?")[0].split("/")
+    shown = itertools.takewhile(lambda segment: "=" not in segment, path)
+    return f"{found[1].lower()}://{'/'.join((first, *shown))}"
 
 
 def _pipeline(pipeline: str) -> CameraAddress:
@@ -135,24 +143,32 @@ def _parted(rest: str, kind: str) -> tuple[str, str, str]:
     """The place and its parameters; a "?" in a password parts nothing."""
     if kind != "rtsp":
         return rest.partition("?")
-    credentials, at, host = rest.rpartition("@")
+    credentials, host = _credentials(rest)
     place, mark, query = host.partition("?")
-    return credentials + at + place, mark, query
+    return f"{credentials}@{place}" if credentials else place, mark, query
+
+
+def _credentials(rest: str) -> tuple[str, str]:
+    """User and password, "" where there are none, and what follows them."""
+    credentials, _, host = rest.rpartition("@")
+    if re.search(r"[/?#]", credentials) and ":" not in credentials:
+        # Nobody's password: an "@" in the path, or in a parameter.
+        return "", rest
+    return credentials, host
 
 
 def _with_encoded_password(place: str, name: str) -> str:
     """`place` with user and password as an address may hold them."""
-    credentials, at, host = place.rpartition("@")
-    parts = re.split(r"[/?#]", credentials, maxsplit=1)
-    if len(parts) > 1 and ":" not in credentials:
-        # Nobody's password: an "@" in the path, or in a parameter.
+    credentials, host = _credentials(place)
+    if not credentials:
         return place
-    if len(parts) > 1 and "@" in parts[0]:
+    parts = re.split(r"[/?#]", credentials, maxsplit=1)
+    if (len(parts) > 1 and "@" in parts[0]) or _UNCLEAR.match(credentials):
         raise FrameError(
             f'{name}: which "@" ends the password can\'t be told',
             cure='Write an "@" of password or path as %40, and "/", "?" and "#" of the password as %2F, %3F and %23.',
         )
-    return ":".join(_encoded(part) for part in credentials.split(":", 1)) + at + host
+    return ":".join(_encoded(part) for part in credentials.split(":", 1)) + "@" + host
 
 
 def _encoded(part: str) -> str:
@@ -200,9 +216,10 @@ def _fps(given: dict[str, str], name: str) -> float | None:
 
 def _secrets(place: str) -> set[str]:
     """User, password and parameters of an address, as written and as meant."""
-    credentials = place.partition("://")[2].rpartition("@")[0]
-    values = [value for _, value in parse_qsl(place.partition("?")[2])] if "://" in place else []
-    values += re.findall(r"user-(?:id|pw)=(\S+)", place)
+    credentials, host = _credentials(place.partition("://")[2])
+    values = [value for _, value in parse_qsl(host.partition("?")[2])]
+    values += [segment for segment in host.partition("?")[0].split("/")[1:] if "=" in segment]
+    values += re.findall(r"user-(?:id|pw)=(\S+)", place) + _IN_A_PATH.findall(host)
     found = {part for part in (credentials, *credentials.split(":", 1), *values) if part}
     meant = {unquote(part) for part in found}
     return found | meant | {quote(part, safe="") for part in meant}

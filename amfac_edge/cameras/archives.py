@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["VIDEO_SUFFIXES", "Archive", "ArchiveFile", "Shard", "frames_of"]
 
 VIDEO_SUFFIXES = frozenset(
-    {".avi", ".flv", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+    {".avi", ".flv", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
 )
 """Suffixes, in lower case, of the files that count as videos in a folder."""
 

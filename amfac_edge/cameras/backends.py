@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.cameras.captures import OpenCvCapture, opencv_has_gstreamer
@@ -10,8 +12,8 @@ from amfac_edge.cameras.gstreamer import PACKAGES, AppsinkCapture, pygobject_has
 from amfac_edge.cameras.live_source import CameraLimits, LiveSource
 from amfac_edge.cameras.pipelines import camera_pipeline
 from amfac_edge.errors import MachineError
+from amfac_edge.machine.jetson import read_jetson
 from amfac_edge.machine.packages import OPENCV, Packages
-from amfac_edge.machine.this_machine import read_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +54,7 @@ def camera_connection(
         MachineError: a camera that only GStreamer reads, and there is none.
         MissingExtraError: OpenCV is not installed.
     """
-    on_jetson = read_machine().jetson is not None if jetson is None else jetson
+    on_jetson = read_jetson(Path("/"), os.environ) is not None if jetson is None else jetson
     opened = functools.partial(OpenCvCapture, address, open_s=limits.open_s, read_s=limits.stall_s)
     if on_jetson or address.kind in {"csi", "gst"}:
         pipeline = camera_pipeline(address, jetson=on_jetson)

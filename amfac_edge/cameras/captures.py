@@ -49,6 +49,10 @@ class Capture(Protocol):
         """The next picture, None where the connection has ended. It may take as long as it likes."""
         ...  # pragma: no cover - a protocol has no body
 
+    def give_up(self) -> None:
+        """Let a waiting `read` end soon, if that can be; the one method for other threads."""
+        ...  # pragma: no cover - a protocol has no body
+
     def close(self) -> None:
         """Give it back; a second time is one too many and does nothing."""
         ...  # pragma: no cover - a protocol has no body
@@ -94,6 +98,9 @@ class OpenCvCapture:
         milliseconds = self._capture.get(self._cv2.CAP_PROP_POS_MSEC)
         known = math.isfinite(milliseconds) and milliseconds > 0
         return Picture(image, milliseconds / 1e3 if known else None)
+
+    def give_up(self) -> None:
+        """See `Capture.give_up`: OpenCV's `read` can't be woken, and ends by its own limits or never."""
 
     def close(self) -> None:
         """See `Capture.close`."""

@@ -20,7 +20,7 @@ __all__ = ["PACKAGES", "AppsinkCapture", "pygobject_has_gstreamer"]
 PACKAGES = "python3-gi gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good"
 """What Debian and Ubuntu call them."""
 
-# How often a wait for a frame looks whether the pipeline has failed or the capture was closed.
+# How often a wait for a frame looks whether the pipeline has failed or the capture was given up.
 _LOOK_S = 0.25
 _CHANNELS = {"BGR": 3, "BGRx": 4, "BGRA": 4}
 
@@ -71,7 +71,7 @@ class AppsinkCapture:
             )
         self._gst = gst
         self._address = address
-        self._closed = threading.Event()
+        self._given_up = threading.Event()
         self.fps: float | None = None
         try:
             self._pipeline = gst.parse_launch(pipeline)
@@ -90,7 +90,7 @@ class AppsinkCapture:
         Raises:
             FrameError: the pipeline has failed, or its pictures are no BGR.
         """
-        while not self._closed.is_set():
+        while not self._given_up.is_set():
             sample = self._sink.try_pull_sample(int(_LOOK_S * self._gst.SECOND))
             if sample is not None:
                 return self._picture(sample)
@@ -101,9 +101,13 @@ class AppsinkCapture:
                 return None
         return None
 
+    def give_up(self) -> None:
+        """See `Capture.give_up`."""
+        self._given_up.set()
+
     def close(self) -> None:
         """See `Capture.close`."""
-        self._closed.set()
+        self.give_up()
         self._pipeline.set_state(self._gst.State.NULL)
 
     def _only_sink(self) -> Any:  # noqa: ANN401

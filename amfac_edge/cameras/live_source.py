@@ -31,6 +31,9 @@ __all__ = ["CameraCounts", "CameraLimits", "LiveSource"]
 
 _MOST_HANGING = 4
 _CLOSING_S = 2.0
+# What the system's own clocks are asked to wait.
+_WAITED = frozenset({"open_s", "stall_s", "first_wait_s", "longest_wait_s"})
+_LONGEST_WAIT_S = 1e6
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,11 @@ class CameraLimits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and not value > 0:
-                raise InputError(f"{name} of a camera: {value:g} seconds", cure="Give seconds above 0.")
+            most = _LONGEST_WAIT_S if name in _WAITED else math.inf
+            if value is not None and not 0 < value <= most:
+                raise InputError(
+                    f"{name} of a camera: {value:g} seconds", cure=f"Give seconds above 0, up to {most:g}."
+                )
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,12 @@ class _Connection:
     last: float | None = None
     fault: str | None = None
     thread: threading.Thread | None = None
+    capture: Capture | None = None
+
+    def give_up(self) -> None:
+        """Whoever reads it needn't wait any longer."""
+        if self.capture is not None:
+            self.capture.give_up()
 
 
 class LiveSource:
@@ -161,6 +173,7 @@ class LiveSource:
         self._closed.set()
         with self._changed:
             thread = self._connection.thread
+            self._connection.give_up()
             self._newest = None
             self._counts = replace(self._counts, connected=False)
             self._changed.notify_all()
@@ -265,6 +278,7 @@ class LiveSource:
                 # Every thread that was left behind holds a connection of the library's.
                 return self._said_stuck(now)
             self._hanging.append(connection.thread)
+        connection.give_up()
         self._stuck = None
         limits = self._limits
         wait = limits.first_wait_s if connection.frames else min(limits.longest_wait_s, connection.wait_s * 2)
@@ -323,6 +337,10 @@ class LiveSource:
             if self._closed.is_set():
                 return
             capture = self._connect()
+            with self._changed:
+                connection.capture = capture
+                if self._unwanted(connection):
+                    return
             fault = self._read_all(capture, connection)
         except AmfacError as error:
             fault = self._address.cleaned(error.problem.removeprefix(f"{self.name}: "))
@@ -357,10 +375,13 @@ class LiveSource:
             if not self._kept(picture, capture, connection, now):
                 return None
 
+    def _unwanted(self, connection: _Connection) -> bool:
+        return self._closed.is_set() or connection is not getattr(self, "_connection", connection)
+
     def _kept(self, picture: Picture, capture: Capture, connection: _Connection, now: float) -> bool:
         """Put the picture in the place of the last one; False where nobody wants it any more."""
         with self._changed:
-            if self._closed.is_set() or connection is not getattr(self, "_connection", connection):
+            if self._unwanted(connection):
                 return False
             counts = self._counts
             frame = Frame(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_source"]
 
+# Pictures one behind the other, without a container: the file begins as a picture does.
+_BARE_MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})
 _SOURCE_CURE = (
     "Give a picture, a folder of pictures or a video file, or a camera: v4l2:///dev/video0, rtsp://host/path."
 )
@@ -63,7 +65,10 @@ def open_source(
         raise FrameError(f"{uri}: can't be read: {error.strerror or error}", cure=_SOURCE_CURE) from error
     if not head:
         raise FrameError(f"{uri}: the file is empty (0 bytes)", cure=_SOURCE_CURE)
-    return _Picture(path) if path.suffix.lower() in PICTURE_SUFFIXES or picture_kind(head) else _Video(path)
+    suffix = path.suffix.lower()
+    if suffix in PICTURE_SUFFIXES or (picture_kind(head) and suffix not in _BARE_MOTION_JPEG):
+        return _Picture(path)
+    return _Video(path)
 
 
 class _File(FrameSource):

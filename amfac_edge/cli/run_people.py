@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def check_people_options(arguments: argparse.Namespace) -> None:
         if value is not None and not (least <= value and (most is None or value <= most)):
             wanted = f"{least} or more" if most is None else f"within {least} and {most}"
             raise InputError(f"{name} {value:g} is not {wanted}", cure=f"Leave {name} out for what is usual.")
-    if arguments.deadline is not None and not arguments.deadline > 0:
+    if arguments.deadline is not None and not 0 < arguments.deadline < math.inf:
         raise InputError(f"--deadline {arguments.deadline:g} ms is no time", cure="Give 40, say, for 25 frames/s.")
     if arguments.detector is not None:
         return

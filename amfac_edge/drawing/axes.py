@@ -81,7 +81,7 @@ def fitted_axis(
     if log:
         return _logarithmic(low, high, length, widen=widen and fixed is None)
     if high - low <= _FLAT * max(abs(low), abs(high)):
-        room = 1.0 if whole else abs(low) / 10 or 1.0
+        room = max(1.0, abs(low) * _FLAT) if whole else abs(low) / 10 or 1.0
         low, high = low - room, high + room
     step = _round_step((high - low) / max(2, length // _PIXELS_PER_TICK))
     if whole:

@@ -23,6 +23,8 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # An MP4 is nothing without its index, which is written at the end: there must be room for it, and for what is buffered.
 _RESERVE, _INDEX_OF_FRAME = 16 << 20, 32
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
+# MPEG-4 part 2 has 16 bits for the ticks of a second.
+_MOST_TICKS = 65_535
 
 
 def write_picture(path: Path, image: Bgr) -> None:
@@ -94,7 +96,7 @@ class VideoFile:
         self.path = path
         self.frames = 0
         """How many frames were written so far."""
-        self._fps = fps
+        self._fps = _rate(fps) if path.suffix.lower() == ".mp4" else fps
         self._size = size
         self._ended = False
 
@@ -184,3 +186,9 @@ class VideoFile:
 
 class _DiscardedError(Exception):
     pass
+
+
+def _rate(fps: float) -> float:
+    """The nearest rate that an .mp4 can have: OpenCV writes it with as many decimals as it has, up to three."""
+    decimals = next((each for each in (3, 2, 1) if fps * 10**each <= _MOST_TICKS), 0)
+    return round(fps, decimals) or fps

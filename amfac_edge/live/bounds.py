@@ -22,6 +22,8 @@ def bounded_frames(
         frames: how many at most; None for all.
         seconds: of the frames' own time, from the start of a video or the first frame of a camera; None for all.
     """
+    if frames is not None and frames < 1:
+        return
     for count, frame in enumerate(source, start=1):
         if seconds is not None and frame.time >= seconds:
             return

@@ -24,8 +24,9 @@ class Heartbeat:
     """
 
     def __init__(self) -> None:
-        # As systemd writes it, "@" is the first byte of a name without a file.
-        self._address = os.environ.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
+        address = os.environ.get("NOTIFY_SOCKET", "")
+        # As systemd writes it, an "@" in front is the zero byte of a name without a file.
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._due = 0.0
         self._ready = False
 

@@ -43,22 +43,17 @@ class LineJournal:
     def __init__(self, path: Path, facts: Mapping[str, Any], *, resume: bool) -> None:
         self.path = path
         self.part = path.with_name(path.name + ".part")
-        begun = self.part.exists() and self.part.stat().st_size > 0
-        if begun and not resume:
-            raise InputError(
-                f"{self.part}: an unfinished run lies here",
-                cure=f"Go on with it by --resume, or remove it to begin anew: rm {self.part}",
-            )
-        if begun:
-            _check_facts(self.part, facts)
-        else:
-            write_bytes(_facts_path(self.part), json_bytes(dict(facts)))
         try:
             self._stream: BinaryIO = self.part.open("a+b")
         except OSError as error:
             raise self._fault(error) from error
+        # What lies there is another process's until it is locked.
         self._lock()
-        self._drop_torn_line()
+        try:
+            self._begin(facts, resume=resume)
+        except BaseException:
+            self._stream.close()
+            raise
 
     def lines(self) -> Iterator[bytes]:
         """The lines that lie there, each with its line end."""
@@ -119,6 +114,23 @@ class LineJournal:
         if not same:
             self._stream.close()
             raise busy
+
+    def _begin(self, facts: Mapping[str, Any], *, resume: bool) -> None:
+        begun = os.fstat(self._stream.fileno()).st_size > 0
+        if begun and not resume:
+            raise InputError(
+                f"{self.part}: an unfinished run lies here",
+                cure=f"Go on with it by --resume, or remove it to begin anew: rm {self.part}",
+            )
+        if begun:
+            _check_facts(self.part, facts)
+            self._drop_torn_line()
+            return
+        try:
+            write_bytes(_facts_path(self.part), json_bytes(dict(facts)))
+        except BaseException:
+            self.part.unlink(missing_ok=True)
+            raise
 
     def _drop_torn_line(self) -> None:
         whole = sum(len(line) for line in self.lines() if line.endswith(b"\n"))

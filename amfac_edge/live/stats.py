@@ -87,7 +87,7 @@ class LiveStats:
         for listener in tuple(self._listeners):
             try:
                 listener(stats)
-            except (OSError, ValueError):  # a full disk or a closed pipe must not end the app  # noqa: PERF203
+            except Exception:  # noqa: BLE001, PERF203 - a full disk, or a fault of the listener's, must not end the app
                 self._listeners.remove(listener)
 
     def _now(self) -> dict[str, Any]:

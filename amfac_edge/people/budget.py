@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from amfac_edge.errors import InputError
@@ -28,7 +29,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_people is not None and self.max_people < 1:
             raise InputError(f"at most {self.max_people} people are nobody", cure="Give 1 or more, or leave it out.")
-        if self.deadline_ms is not None and not self.deadline_ms > 0:
+        if self.deadline_ms is not None and not 0 < self.deadline_ms < math.inf:
             raise InputError(f"a deadline of {self.deadline_ms:g} ms is no time", cure="Give 40, say, for 25 frames/s.")
 
     def places(self, people: int, spent_ms: float) -> int:

@@ -90,8 +90,11 @@ class MicroBatcher:
 
     def __call__(self, frame: NDArray[np.uint8], boxes: ArrayLike | None) -> Poses:
         """The joints of the people of one camera's frame; arguments, result and errors are `PoseEstimator`'s."""
-        people = np.asarray(() if boxes is None else boxes, np.float64)
-        if len(people) == 0:
+        try:
+            people = np.asarray(() if boxes is None else boxes, np.float64)
+        except (TypeError, ValueError):
+            return self._estimator(frame, boxes)  # which says what is wrong with them
+        if people.ndim == 0 or len(people) == 0:
             return self._estimator(frame, boxes)
         asked = _Asked(frame, people)
         with self._changed:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import re
-from signal import Signals
 from typing import TYPE_CHECKING, Any
 
+from amfac_edge.children import signal_name
 from amfac_edge.errors import AmfacError, GateError, MachineError, ModelFileError
 from amfac_edge.serving.kits import JETPACK_5
 
@@ -135,7 +135,7 @@ def _board_failure(board: Board, failed: Mapping[str, Any], step: str | None) ->
         return _full(board, failed, "the plan was built there")
     if code < 0:
         return MachineError(
-            f"the build on {board} was killed by {_signal(-code)}",
+            f"the build on {board} was killed by {signal_name(-code)}",
             cure="Most likely memory ran out: close other programs there, or give a smaller --workspace.",
         )
     package = re.search(r"No module named '?([\w.]+)", text)
@@ -156,10 +156,6 @@ def _board_failure(board: Board, failed: Mapping[str, Any], step: str | None) ->
 
 
 _OWN = "build.py: error: "
-
-
-def _signal(number: int) -> str:
-    return Signals(number).name if number in set(Signals) else f"signal {number}"
 
 
 def _file_failure(board: Board, failed: Mapping[str, Any], step: str | None) -> MachineError:

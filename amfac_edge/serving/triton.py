@@ -9,7 +9,7 @@ A model's folder appears whole or not at all. A newer artefact of the same name 
 
 from __future__ import annotations
 
-import shutil
+import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,16 +119,29 @@ def write_triton(artefact: Path, out: Path, *, plan: Path | None = None, build: 
     content, manifest = read_artefact(artefact)
     drafts = list(_drafts(name, artefact, content, manifest, plan, build))
     writable_folder(out)
-    # Beside the repository, since a server that polls it would see half a model.
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.resolve().name}.", suffix=".part", dir=out.resolve().parent))
     try:
-        return [_published(draft, out, scratch) for draft in drafts]
+        with tempfile.TemporaryDirectory(
+            prefix=f".{out.resolve().name}.", suffix=".part", dir=_beside(out), ignore_cleanup_errors=True
+        ) as scratch:
+            return [_published(draft, out, Path(scratch)) for draft in drafts]
     except OSError as error:
         raise OutputError(
             f"{out}: can't be written: {error.strerror or error}", cure="Choose another --triton folder, or free space."
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _beside(out: Path) -> Path:
+    """Where half a model may lie: beside the repository, since a server that polls it would see it there.
+
+    Within it all the same where it is a volume of its own, or nobody may write beside it: such a server then says that
+    it has seen a folder without a model.
+    """
+    parent = out.resolve().parent
+    return parent if _device(parent) == _device(out) and os.access(parent, os.W_OK | os.X_OK) else out
+
+
+def _device(folder: Path) -> int:
+    return folder.stat().st_dev
 
 
 def _drafts(

@@ -75,6 +75,10 @@ def test_a_wrong_address_is_named_with_its_cure(source: str, message: str) -> No
         f"rtsp://warden:p/{SECRET}@host/a",
         f"rtsp://warden:p?{SECRET}@host/a",
         f"rtsp://host/a?user=warden&password={SECRET}",
+        f"rtsp://host:554/user=warden&password={SECRET}&channel=1&stream=0.sdp?real_stream",
+        f"rtsp://host/user=warden_password={SECRET}_channel=1_stream=0.sdp",
+        f"rtsp://host/live?password=p@{SECRET}",
+        f"rtsp://host/live/user=warden&password=p@{SECRET}",
         f"gst:rtspsrc location=rtsp://warden:{SECRET}@host/a ! fakesink",
         f"gst:rtspsrc user-id=warden user-pw={SECRET} ! fakesink",
         f"ftp://warden:{SECRET}@host/a",
@@ -93,6 +97,8 @@ def test_a_password_is_shown_nowhere(source: str) -> None:
     assert address is not None
     assert "hush" not in repr(address)
     assert "hush" not in address.cleaned(f"GStreamer: can't open {source}")
+    if f"={SECRET}" in source:
+        assert "hush" not in address.cleaned(f"wrong password {SECRET}")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +127,36 @@ def test_a_password_that_ends_at_one_or_another_place_reaches_nobody() -> None:
     with pytest.raises(FrameError, match=r"rtsp://host/a: which \"@\" ends the password.*\n.*%40") as caught:
         camera_address(f"rtsp://warden:a@b/{SECRET}@host/a")
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["cam:554/live?password=p@", "cam/live?t=a:b@", "cam/user=w&password=a:b@"])
+def test_what_may_be_a_path_or_a_password_reaches_nobody(given: str) -> None:
+    with pytest.raises(FrameError, match=r"rtsp://…: which \"@\" ends the password") as caught:
+        camera_address(f"rtsp://{given}{SECRET}")
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsp://10.0.0.7:554/user=admin&password=x&channel=1", "rtsp://10.0.0.7:554"),
+        ("rtsp://host/live/user=admin/a", "rtsp://host/live"),
+        ("rtsp://host/cam@1", "rtsp://host/cam@1"),
+        ("rtsp://host/a?mail=b@c", "rtsp://host/a"),
+        ("rtsp://warden:pw@host/a/b", "rtsp://host/a/b"),
+    ],
+)
+def test_what_is_shown_of_an_address(source: str, shown: str) -> None:
+    assert shown_source(source) == shown
+    address = camera_address(source)
+    assert address is not None
+    assert address.name == shown
+
+
+def test_parameters_of_ours_behind_an_at_sign_are_ours() -> None:
+    address = camera_address("rtsp://host/a?mail=b@c&fps=5")
+    assert address is not None
+    assert (address.place, address.fps) == ("rtsp://host/a?mail=b@c", 5.0)
 
 
 def test_a_library_s_words_are_kept_but_for_the_password() -> None:

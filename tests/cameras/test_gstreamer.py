@@ -22,8 +22,8 @@ pytest.importorskip("cv2")
 
 TREE = Path(__file__).resolve().parents[2]
 PROGRAM = """
-import json, sys
-library, source = sys.argv[1:]
+import json, sys, threading
+library, source, open_s = sys.argv[1:]
 from amfac_edge.errors import AmfacError
 try:
     from amfac_edge.cameras import CameraLimits, camera_address, open_camera
@@ -37,19 +37,22 @@ if absent:
     print(json.dumps({"absent": absent}))
     raise SystemExit
 try:
-    with open_camera(camera_address(source), CameraLimits(open_s=10, run_s=20)) as source:
+    with open_camera(camera_address(source), CameraLimits(open_s=float(open_s), run_s=20)) as source:
         frames = [frame for _, frame in zip(range(5), source)]
         last = frames[-1]
         told = {"shape": last.image.shape, "pixel": last.image[0, 0].tolist()}
         print(json.dumps({**told, "fps": source.fps, "time": last.source_time}))
 except AmfacError as error:
-    print(json.dumps({"error": str(error)}))
+    readers = [thread for thread in threading.enumerate() if thread.name.startswith("camera ")]
+    for reader in readers:
+        reader.join(10)
+    print(json.dumps({"error": str(error), "left": sum(reader.is_alive() for reader in readers)}))
 """
 TEST_PICTURE = "gst:videotestsrc pattern={} is-live=true ! video/x-raw,{}width={},height={},framerate={}/1"
 Told = dict[str, Any]
 
 
-def told_of(source: str, library: str) -> Told:
+def told_of(source: str, library: str, open_s: float = 10.0) -> Told:
     """What the program tells of a source; `library` is what has GStreamer, and the folder in .make."""
     unpacked = TREE / ".make" / library
     plugins = next(iter(unpacked.glob("usr/lib/*/gstreamer-1.0")), None)
@@ -67,7 +70,7 @@ def told_of(source: str, library: str) -> Told:
         "GST_REGISTRY": str(unpacked / "registry.bin"),
     }
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, library, source],
+        [sys.executable, "-c", PROGRAM, library, source, str(open_s)],
         env=environment,
         capture_output=True,
         text=True,
@@ -119,6 +122,13 @@ def test_opencv_does_not_know_a_sink_by_another_name() -> None:
 )
 def test_what_is_wrong_with_a_pipeline(source: str, message: str) -> None:
     assert re.search(message, told_of(source, "gstreamer")["error"])
+
+
+def test_a_reader_of_a_silent_pipeline_ends_with_its_source() -> None:
+    """Else the pipeline would go on, and with it the camera be taken."""
+    told = told_of("gst:appsrc ! video/x-raw,format=BGR,width=64,height=48,framerate=30/1", "gstreamer", open_s=0.5)
+    assert "no frame within 0.5 s" in told["error"]
+    assert told["left"] == 0
 
 
 def test_opencv_does_not_open_what_lacks_an_element() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import replace
@@ -55,6 +56,9 @@ class Scripted:
                 self.freed.wait(20)
         self.freed.wait(20)
         return None
+
+    def give_up(self) -> None:
+        """It hangs all the same, as OpenCV's do."""
 
     def close(self) -> None:
         self.closed = True
@@ -164,6 +168,31 @@ def test_a_frozen_stream_is_left_behind_by_the_clock() -> None:
         time.sleep(0.1)
         assert source.counts().arrived == 2
         assert plug.captures[0].closed
+
+
+def test_a_reader_that_can_be_woken_is_and_its_camera_is_free_again() -> None:
+    class Waiting(Scripted):
+        def give_up(self) -> None:
+            self.freed.set()
+
+    plug = Plug([grey(1), HANG], [grey(2), HANG])
+    plug.captures = [Waiting(capture.steps, threading.Event()) for capture in plug.captures]
+    with opened(plug) as source:
+        first = source._connection.thread
+        assert taken(source, 2) == [1, 2]
+        assert first is not None
+        first.join(20)
+        assert plug.captures[0].closed
+        second = source._connection.thread
+    assert second is not None
+    second.join(20)
+    assert plug.captures[1].closed
+
+
+@pytest.mark.parametrize("wrong", [{"open_s": math.inf}, {"stall_s": 1e9}, {"first_wait_s": math.nan}, {"run_s": 0}])
+def test_times_that_can_not_be_waited_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"of a camera: \S+ seconds"):
+        CameraLimits(**wrong)
 
 
 def test_what_comes_after_a_silence_is_not_taken_for_new() -> None:

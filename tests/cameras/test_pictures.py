@@ -136,7 +136,9 @@ def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path: Path, suffix:
 def test_a_tiff_of_one_pixel_in_a_huge_tile_is_refused(tmp_path: Path) -> None:
     tags = [(256, 4, 1, 1), (257, 4, 1, 1), (258, 3, 1, 8), (322, 4, 1, 16_000), (323, 4, 1, 16_000)]
     path = tmp_path / "a.tiff"
-    path.write_bytes(b"II*\x00" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags))
+    path.write_bytes(
+        b"II*\x00" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    )
     with pytest.raises(FrameError, match=r"a\.tiff, one of its tiles: 16000x16000 pixels are too many"):
         read_picture(path)
 

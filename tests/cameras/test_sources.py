@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from amfac_edge.cameras import CameraLimits, camera_address, open_source, sources
+from amfac_edge.cameras.archives import Archive
 from amfac_edge.errors import FrameError
 
 if TYPE_CHECKING:
@@ -100,6 +101,17 @@ def test_a_video_gives_its_frames_with_their_times(tmp_path: Path, suffix: str) 
         assert [frame.image.mean() for frame in frames] == pytest.approx([8 * index for index in range(FRAMES)], abs=4)
     assert (source.name, source.video, source.fps, source.length) == (f"clip{suffix}", True, 10.0, FRAMES)
     assert source.skipped == []
+
+
+def test_motion_jpeg_without_a_container_is_a_video(tmp_path: Path) -> None:
+    """It begins as a picture does."""
+    path = tmp_path / "clip.mjpeg"
+    frames = [np.full((48, 64, 3), 8 * index, np.uint8) for index in range(FRAMES)]
+    path.write_bytes(b"".join(bytes(cv2.imencode(".jpg", frame)[1]) for frame in frames))
+    source = open_source(path)
+    assert source.video
+    assert len(list(source)) == FRAMES
+    assert Archive(path).videos == 1
 
 
 def test_a_video_that_breaks_off_gives_its_frames_up_to_there(tmp_path: Path) -> None:

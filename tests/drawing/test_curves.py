@@ -155,6 +155,11 @@ def test_ticks_are_round(values: list[float], ticks: list[str]) -> None:
     assert [words for _, words in axis.ticks] == ticks
 
 
+def test_a_time_in_nanoseconds_has_an_axis() -> None:
+    axis = fitted_axis(np.array([1.7e18]), 200, whole=True)
+    assert axis.low < 1.7e18 < axis.high
+
+
 @given(st.lists(st.floats(-1e90, 1e90), min_size=1, max_size=5), st.booleans(), st.booleans())
 def test_any_numbers_have_an_axis(values: list[float], log: bool, widen: bool) -> None:  # noqa: FBT001
     numbers = np.abs(values) + 1e-90 if log else np.array(values)

@@ -99,6 +99,14 @@ def test_a_video_has_its_frames_and_its_rate(tmp_path: Path, suffix: str) -> Non
     assert only_file(tmp_path) == path.name
 
 
+@pytest.mark.parametrize(("fps", "written"), [(66.667, 66.67), (99.123, 99.12), (59.94, 59.94), (1000.0, 1000.0)])
+def test_an_mp4_has_a_rate_as_near_as_its_form_allows(tmp_path: Path, fps: float, written: float) -> None:
+    with VideoFile(tmp_path / "a.mp4", fps, (48, 64)) as video:
+        for index in range(3):
+            video.write(frame(index))
+    assert cv2.VideoCapture(str(tmp_path / "a.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(written, abs=1e-3)
+
+
 def test_an_odd_size_loses_a_row_or_a_column_but_no_frame(tmp_path: Path) -> None:
     with VideoFile(tmp_path / "a.mp4", 25, (51, 101)) as video:
         for _ in range(5):

@@ -20,6 +20,7 @@ def frames() -> Iterator[Frame]:
 
 def test_bounds() -> None:
     assert [frame.index for frame in bounded_frames(frames(), frames=2)] == [0, 1]
+    assert list(bounded_frames(frames(), frames=0)) == []
     assert [frame.index for frame in bounded_frames(frames(), seconds=0.3)] == [0, 1, 2]
     assert len(list(bounded_frames(itertools.islice(frames(), 4)))) == 4
 

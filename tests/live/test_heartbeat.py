@@ -25,6 +25,18 @@ def _heard(listener: socket.socket) -> list[bytes]:
     return heard
 
 
+def test_an_at_sign_within_a_path_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, posed_frame: Callable[..., PosedFrame]
+) -> None:
+    (tmp_path / "user@1000").mkdir()
+    path = tmp_path / "user@1000" / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listener:
+        listener.bind(str(path))
+        Heartbeat().add(posed_frame())
+        assert len(_heard(listener)) == 1
+
+
 def test_systemd_is_told_of_the_first_frame_and_then_now_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, posed_frame: Callable[..., PosedFrame]
 ) -> None:

@@ -82,6 +82,30 @@ def test_two_processes_do_not_write_the_same(tmp_path: Path) -> None:
             LineJournal(tmp_path / "lines", FACTS, resume=True)
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_who_is_refused_has_changed_nothing(tmp_path: Path, *, resume: bool) -> None:
+    """Else the lines of one run would be called another's, and finished for it."""
+    path, other = tmp_path / "lines", {**FACTS, "engine": "xyz"}
+    with LineJournal(path, FACTS, resume=False) as journal:
+        with pytest.raises(OutputError, match="another process is writing it"):
+            LineJournal(path, other, resume=resume)
+        journal.add("one")
+        journal.finish()
+    assert is_complete(path, FACTS)
+    with pytest.raises(InputError, match="its engine is abc, and now xyz"):
+        is_complete(path, other)
+
+
+def test_a_run_that_can_not_say_what_it_is_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("lines.part.json: can't be written: No space left on device", cure="Free space.")
+
+    monkeypatch.setattr("amfac_edge.live.journal.write_bytes", full)
+    with pytest.raises(OutputError, match="No space left"):
+        LineJournal(tmp_path / "lines", FACTS, resume=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="can't be written"):
         LineJournal(tmp_path / "absent" / "lines", FACTS, resume=False)

@@ -35,6 +35,9 @@ class Endless:
     def read(self) -> Picture:
         return Picture(np.zeros((240, 320, 3), np.uint8), None)
 
+    def give_up(self) -> None:
+        """It never waits."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -114,5 +114,7 @@ def test_the_token_or_its_cookie_admits_and_nothing_else() -> None:
         (None, f"amfac_page_8080={TOKEN}"),
         (None, "amfac_page_8080=ÿ"),
         (None, "\x00=;;"),
+        (None, 'a="' + "\\" * 15_000),
+        (None, f'amfac_page_8080="{pair.partition("=")[2]}'),
     ):
         assert not access.admits(authorization, kept)

@@ -30,6 +30,9 @@ class Still:
         self.left -= 1
         return Picture(IMAGE, None) if self.left >= 0 else None
 
+    def give_up(self) -> None:
+        """It never waits."""
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -76,6 +79,9 @@ def test_a_listener_that_fails_ends_nothing(source: LiveSource) -> None:
     def full(_: dict[str, Any]) -> None:
         raise OSError(28, "No space left on device")
 
-    with LiveStats(source, 60, [full, told.append]):
+    def wrong(_: dict[str, Any]) -> None:
+        raise KeyError("fps")
+
+    with LiveStats(source, 60, [full, wrong, told.append]):
         pass
     assert len(told) == 1

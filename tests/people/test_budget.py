@@ -34,7 +34,7 @@ def test_what_a_person_costs_follows_slowly() -> None:
     assert budget.places(9, 0.0) == 5
 
 
-@pytest.mark.parametrize("deadline", [0.0, -3.0, float("nan")])
+@pytest.mark.parametrize("deadline", [0.0, -3.0, float("nan"), float("inf")])
 def test_a_deadline_that_is_none_is_refused(deadline: float) -> None:
     with pytest.raises(InputError, match="is no time"):
         Budget(deadline_ms=deadline)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,15 @@ def test_nobody_in_a_frame_waits_for_nobody(estimator: PoseEstimator) -> None:
     with MicroBatcher(estimator, wait_ms=60_000) as batcher:
         assert len(batcher(_frame(0), None)) == len(batcher(_frame(0), [])) == 0
         assert batcher.batches == 0
+
+
+@pytest.mark.parametrize("boxes", [[[1.0, 2.0], [3.0]], "everybody", 7.0])
+def test_boxes_that_are_none_are_told_as_the_estimator_tells_them(estimator: PoseEstimator, boxes: object) -> None:
+    with MicroBatcher(estimator, wait_ms=0) as batcher:
+        with pytest.raises(FrameError) as alone:
+            estimator(_frame(0), boxes)  # type: ignore[arg-type]
+        with pytest.raises(FrameError, match=re.escape(str(alone.value))):
+            batcher(_frame(0), boxes)  # type: ignore[arg-type]
 
 
 def test_a_bad_frame_is_the_fault_of_its_camera_alone(estimator: PoseEstimator) -> None:

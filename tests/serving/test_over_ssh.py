@@ -225,7 +225,7 @@ def test_a_disk_that_is_full_while_building(old_pair: Path, board_machine: Board
     # Somebody else fills it while the builder, the real one, begins.
     filler = (
         "import os, sys, tempfile\n"
-        "if 'amfac_edge.children' in sys.orig_argv:\n"
+        "if 'amfac_edge.children' in ' '.join(sys.orig_argv):\n"
         "    with open(os.path.join(tempfile.gettempdir(), 'filler'), 'wb', buffering=0) as file:\n"
         "        try:\n"
         "            while True: file.write(bytes(4096))\n"

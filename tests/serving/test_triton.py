@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from amfac_edge.artefact import BatchRange, Manifest, TensorSpec, manifest_beside, read_manifest
 from amfac_edge.errors import InputError, ModelFileError, OutputError
-from amfac_edge.serving import triton_name, write_triton
+from amfac_edge.serving import triton, triton_name, write_triton
 from amfac_edge.serving.triton_config import PLAN, engine_config, ensemble_config
 
 if TYPE_CHECKING:
@@ -51,6 +53,41 @@ def test_a_repository_has_the_engine_an_ensemble_and_one_without_a_backend(artef
     for name in (NAME, f"{NAME}_python"):
         assert read_manifest(tmp_path / "repository" / name / "1" / "model.onnx").name == "marker-64x48"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("why", ["device", "rights"])
+def test_a_repository_that_nothing_may_lie_beside(
+    artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """A volume of its own, or one that belongs to another user's folder."""
+    repository = tmp_path / "volume" / "repository"
+    repository.mkdir(parents=True)
+    made: list[Path] = []
+    honest = tempfile.TemporaryDirectory
+
+    def kept(**words: Any) -> tempfile.TemporaryDirectory[str]:  # noqa: ANN401
+        made.append(words["dir"])
+        return honest(**words)
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", kept)
+    if why == "rights":
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    else:
+        monkeypatch.setattr(triton, "_device", lambda path: path.name)
+    write_triton(artefact, repository)
+    assert made == [repository]
+    assert sorted(path.name for path in repository.iterdir()) == PARTS
+
+
+def test_a_place_that_can_not_be_written_to_is_told(
+    artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", refused)
+    with pytest.raises(OutputError, match="repository: can't be written: Permission denied"):
+        write_triton(artefact, tmp_path / "repository")
 
 
 def test_the_configuration_holds_the_manifest_s_facts(artefact: Path, tmp_path: Path) -> None:
