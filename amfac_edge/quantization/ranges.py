@@ -28,16 +28,18 @@ if TYPE_CHECKING:
 
     from amfac_edge.quantization.placement import Placement
 
-__all__ = ["HOW", "METHODS", "Ranges", "calibrated_ranges", "quantised_inputs"]
+__all__ = ["HOW", "METHODS", "Magnitudes", "Ranges", "calibrated_ranges", "quantised_inputs"]
 
 METHODS = ("percentile", "minmax", "entropy")
 _PERCENTILE = 99.99
 _BINS = 2048
 _ENTROPY_BINS = 128
+# Half a megabyte for each tensor, and still 32 times as fine as `_BINS` when they are merged.
+_MOST_BINS = 1 << 16
 # A histogram of every fourth value has the same percentiles, and takes a quarter of the time.
 _STRIDE = 4
 
-HOW = f"percentile {_PERCENTILE}, {_BINS} and {_ENTROPY_BINS} bins, every {_STRIDE}th value"
+HOW = f"percentile {_PERCENTILE}, {_BINS} to {_MOST_BINS} and {_ENTROPY_BINS} bins, every {_STRIDE}th value"
 """What ranges depend on besides the graph and the crops; a cache must not outlive a change of it."""
 
 
@@ -94,7 +96,7 @@ def calibrated_ranges(
     probe = _with_outputs(raw, names)
     source = raw.graph.input[0]
     size = source.type.tensor_type.shape.dim[0].dim_value or 1
-    histograms = {name: _Magnitudes() for name in names}
+    histograms = {name: Magnitudes() for name in names}
     engine = RawGraph(probe.SerializeToString(), name="calibration")
     count = 0
     for image in images:
@@ -142,20 +144,27 @@ def _largest_magnitude(name: str, values: NDArray[np.float32], crop: int) -> flo
     return max(highest, -lowest)
 
 
+# Magnitudes are divided by it in float32.
+_SMALLEST_WIDTH = float(np.finfo(np.float32).tiny)
+
+
 @dataclass
-class _Magnitudes:
-    """A histogram of magnitudes in bins of one width, which grows with what comes."""
+class Magnitudes:
+    """A histogram of magnitudes in bins of one width, which grows with what comes, and doubles the width in time."""
 
     width: float = 0.0
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     top: float = 0.0
 
     def add(self, values: NDArray[np.float32], top: float) -> None:
-        """Count `values`, a part of those whose largest magnitude is `top`."""
+        """Count `values`, (n,), a part of those whose largest magnitude is `top`."""
         self.top = max(self.top, top)
         if self.top == 0.0:
             return
-        self.width = self.width or self.top / _BINS
+        self.width = self.width or max(self.top / _BINS, _SMALLEST_WIDTH)
+        while self.top / self.width > _MOST_BINS:
+            self.width *= 2
+            self.counts = np.add.reduceat(self.counts, np.arange(0, len(self.counts), 2))
         bins = max(int(np.ceil(self.top / self.width)), len(self.counts), 1)
         grown = np.zeros(bins, np.int64)
         grown[: len(self.counts)] = self.counts
