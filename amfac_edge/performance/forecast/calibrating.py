@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact.manifest_reading import manifest_from_json
@@ -100,4 +101,5 @@ def _run(name: str, receipt: Receipt, target: Target, mode: str | None) -> Timed
 def _subject(name: str, receipt: Receipt) -> Subject:
     manifest = manifest_from_json(dict(receipt.manifest or {}), where=name)
     weights = subject_of_recipe(manifest.name).weight_bytes if manifest.name in recorded_eager() else 0
-    return subject_of_manifest(manifest, f"{receipt.conditions.recipe} {receipt.conditions.precision}", weights)
+    subject = subject_of_manifest(manifest, f"{receipt.conditions.recipe} {receipt.conditions.precision}", size=0)
+    return replace(subject, weight_bytes=weights)

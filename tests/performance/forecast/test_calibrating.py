@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from amfac_edge.artefact import BatchRange, LayerCost, Manifest
+from amfac_edge.artefact.manifest_reading import manifest_from_json
 from amfac_edge.cli.bench import main
 from amfac_edge.declared.recipe import load_recipe
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import InputError
 from amfac_edge.performance import Conditions, Measured, Receipt, write_receipt
-from amfac_edge.performance.forecast import forecast_engine, subject_of_recipe
+from amfac_edge.performance.forecast import forecast_engine, subject_of_manifest, subject_of_recipe
 from amfac_edge.performance.forecast.calibrating import measured_engines, timed_runs
+from amfac_edge.performance.forecast.engine import subject_run
 from amfac_edge.performance.forecast.recorded import recorded_kernels
 
 if TYPE_CHECKING:
@@ -122,6 +124,28 @@ def test_receipts_of_two_processors_teach_nothing_of_either() -> None:
     pair = [("a.json", receipt(RECIPES[0], 40.0)), ("b.json", receipt(RECIPES[1], 30.0, threads=1))]
     with pytest.raises(InputError, match="different machines"):
         timed_runs(pair, CPU)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_the_shared_weights_of_a_batch_count_once(precision: str) -> None:
+    taken = receipt("amfacpose-r18-256x256", 15.0, target="orin-nano-8", power_mode="15W")
+    conditions = dataclasses.replace(taken.conditions, precision=precision, people=8)
+    manifest = dict(taken.manifest or {}) | {"precision": precision}
+    (run,) = timed_runs([("a.json", dataclasses.replace(taken, conditions=conditions, manifest=manifest))], NANO)
+    of_file = subject_of_manifest(manifest_from_json(manifest, where="a.json"), "a", 0)
+    weights = subject_of_recipe("amfacpose-r18-256x256").weight_bytes
+    once, twice = (
+        subject_run(
+            dataclasses.replace(of_file, weight_bytes=part * weights),
+            NANO,
+            15.0,
+            mode="15W",
+            precision=precision,
+            batch=8,
+        )
+        for part in (1, 2)
+    )
+    assert run.load.gigabytes.tolist() == once.load.gigabytes.tolist() != twice.load.gigabytes.tolist()
 
 
 def test_only_single_crops_are_engine_times() -> None:
