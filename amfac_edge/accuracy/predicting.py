@@ -44,6 +44,7 @@ __all__ = [
     "Predictor",
     "SessionPredictor",
     "network_images",
+    "nobody_found",
     "predict_people",
     "predictor_from_onnx",
 ]
@@ -263,6 +264,7 @@ def predict_people(
     *,
     disturb: Disturb | None = None,
     on_fault: OnFault = "refuse",
+    may_find_none: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Predicted:
     """The joints in all boxes; a detector's doubles are dropped by OKS-NMS.
@@ -273,10 +275,11 @@ def predict_people(
         boxes: where to look.
         disturb: (H, W, 3) uint8 crop and a number (the box's) -> the crop that is looked at instead.
         on_fault: "skip" leaves out pictures that can't be read.
+        may_find_none: whether predictions of nobody are an answer, as they are for a part of the boxes.
         progress: called with the number of boxes done.
 
     Raises:
-        InputError: another skeleton, no boxes, or scores that are not finite.
+        InputError: another skeleton, no picture with a box that can be read, or scores that are not finite.
         FrameError: a picture can't be read.
     """
     recipe = predictor.recipe
@@ -298,10 +301,17 @@ def predict_people(
         runner.look(picture, here)
         if progress is not None:
             progress(len(here))
-    predictions = runner.finished(people)
+    predictions = runner.finished()
+    if not (predictions or may_find_none):
+        raise nobody_found(people)
     if not boxes.is_ground_truth:
         predictions = without_doubles(predictions, people.skeleton)
     return Predicted(predictions, unread)
+
+
+def nobody_found(people: PeopleSet) -> InputError:
+    """The error of a set that no picture with a box could be read of."""
+    return InputError(f"{people.name}: no picture with a box could be read", cure="Check --images and --boxes.")
 
 
 class _Runner:
@@ -333,12 +343,12 @@ class _Runner:
         if self._waiting >= _CROPS_AT_ONCE:
             self._run()
 
-    def finished(self, people: PeopleSet) -> Predictions:
+    def finished(self) -> Predictions:
         if self._waiting:
             self._run()
-        if not self._keypoints:
-            raise InputError(f"{people.name}: no picture with a box could be read", cure="Check --images and --boxes.")
-        seen, scores = np.concatenate(self._seen), np.concatenate(self._scores)
+        joints = len(skeleton(self._predictor.recipe.skeleton).joints)
+        seen = np.concatenate([np.empty(0, np.intp), *self._seen])
+        scores = np.concatenate([np.empty((0, joints), np.float32), *self._scores])
         if not np.isfinite(scores).all():
             raise InputError(
                 f"{self._predictor.recipe.name} gave scores that are not finite: its joints mean nothing",
@@ -346,7 +356,7 @@ class _Runner:
             )
         return Predictions(
             image_ids=self._boxes.image_ids[seen],
-            keypoints=np.concatenate(self._keypoints),
+            keypoints=np.concatenate([np.empty((0, joints, 2)), *self._keypoints]),
             joint_scores=scores.astype(np.float64),
             scores=person_scores(scores, self._boxes.scores[seen]),
             boxes=self._boxes.boxes[seen],

@@ -15,6 +15,8 @@ from amfac_edge.accuracy import (
     protocol_of,
     score_people,
 )
+from amfac_edge.accuracy.predicting import nobody_found
+from amfac_edge.errors import AmfacError
 from amfac_edge.networks.running import network_logits
 
 if TYPE_CHECKING:
@@ -51,22 +53,31 @@ def held_out_score(
         The protocol's figures, and PCK at 0.1 beside them; without those that there is nobody for.
 
     Raises:
-        InputError, FrameError: as `predict_people` and `score_people`.
+        InputError, FrameError: as `predict_people` and `score_people`; on every rank, whosever part it was.
     """
     boxes = ground_truth_boxes(people)
     images = list(dict.fromkeys(boxes.image_ids.tolist()))
     mine = np.isin(boxes.image_ids, images[processes.rank :: processes.count])
-    found = None
+    found, fault = None, None
     unread: dict[int, str] = {}
     if mine.any():
         here = Boxes(boxes.source, boxes.image_ids[mine], boxes.boxes[mine], boxes.scores[mine])
         predictor = LogitsPredictor(recipe, network_logits(network))
-        result = predict_people(predictor, people, here, on_fault=on_fault)
-        found, unread = result.predictions, result.unread
-    parts = processes.gather((found, unread))
-    left_out = {image for _, missing in parts for image in missing}
+        try:
+            result = predict_people(predictor, people, here, on_fault=on_fault, may_find_none=True)
+            found, unread = result.predictions, result.unread
+        except AmfacError as error:
+            # The other ranks wait in `gather`: they are told.
+            fault = error
+    parts = processes.gather((found, unread, fault))
+    for _, _, told in parts:
+        if told is not None:
+            raise told
+    if not any(part for part, _, _ in parts):
+        raise nobody_found(people)
+    left_out = {image for _, missing, _ in parts for image in missing}
     seen = people.of_images(people.images.keys() - left_out) if left_out else people
-    predictions = _in_order([part for part, _ in parts if part is not None], images)
+    predictions = _in_order([part for part, _, _ in parts if part is not None], images)
     scores = [score_people(seen, predictions, each) for each in dict.fromkeys((protocol or protocol_of(seen), "pck"))]
     figures = {name: value for score in scores for name, value in score.metrics.items()}
     return {name: value for name, value in figures.items() if value is not None and value >= 0}
