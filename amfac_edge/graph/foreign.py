@@ -116,11 +116,13 @@ def _logits(model: ModelProto, image: ValueInfoProto, where: str) -> tuple[Value
 
 
 def _sizes(raw: ModelProto, where: str) -> tuple[int, int, int, tuple[int, int]]:
-    image, x, y = shape_of(raw.graph.input[0]), shape_of(raw.graph.output[0]), shape_of(raw.graph.output[1])
-    numbers = (image[2], image[3], x[1], x[2], y[2])
-    if image[1] != 3 or len(x) != 3 or len(y) != 3 or x[1] != y[1] or not all(isinstance(n, int) for n in numbers):  # noqa: PLR2004
-        raise ModelFileError(
-            f"{where}: input {list(image)}, outputs {list(x)} and {list(y)} don't fit together", cure=_CURE
-        )
-    height, width, joints, bins_x, bins_y = (int(number) for number in numbers)
-    return height, width, joints, (bins_x, bins_y)
+    shapes = [shape_of(value) for value in (raw.graph.input[0], *raw.graph.output)]
+    if [len(shape) for shape in shapes] == [_IMAGE_AXES, 3, 3]:
+        image, x, y = shapes
+        sizes = [size for size in (image[2], image[3], x[1], x[2], y[2]) if isinstance(size, int) and size > 0]
+        if len(sizes) == 5 and image[1] == 3 and x[1] == y[1]:  # noqa: PLR2004 - all of them; RGB
+            height, width, joints, bins_x, bins_y = sizes
+            if bins_x * height == bins_y * width:
+                return height, width, joints, (bins_x, bins_y)
+    shown = " and ".join(str(list(shape)) for shape in shapes[1:])
+    raise ModelFileError(f"{where}: input {list(shapes[0])}, outputs {shown} don't fit together", cure=_CURE)
