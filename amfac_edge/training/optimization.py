@@ -32,14 +32,15 @@ def make_optimizer(network: nn.Module, rule: OptimizationRule) -> torch.optim.Ad
 
 def learning_rate(rule: OptimizationRule, step: int, steps_an_epoch: int, epochs: int) -> float:
     """The rate of a step, counted from 0 over the whole training: linear warm-up, then the schedule."""
-    warmup = min(round(rule.warmup_epochs * steps_an_epoch), epochs * steps_an_epoch)
+    steps = epochs * steps_an_epoch
+    warmup = min(round(rule.warmup_epochs * steps_an_epoch), steps)
     if step < warmup:
         return rule.lr * (step + 1) / warmup
-    done = (step - warmup) / max(1, epochs * steps_an_epoch - warmup)
     if rule.schedule == "cosine":
+        done = (step - warmup) / max(1, steps - warmup)
         return rule.lr * (rule.final + (1 - rule.final) * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
     if rule.schedule == "step":
-        return rule.lr * 0.1 ** sum(done >= part for part in rule.steps)
+        return rule.lr * 0.1 ** sum(step >= part * steps for part in rule.steps)
     return rule.lr
 
 

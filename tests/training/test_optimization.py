@@ -54,6 +54,12 @@ def test_steps_are_tenths() -> None:
     assert found[80] == pytest.approx(0.001)
 
 
+def test_steps_are_parts_of_the_whole_training() -> None:
+    found = rates(replace(RULE, schedule="step", steps=(0.5,), warmup_epochs=2.0))
+    assert found[49] == pytest.approx(0.1)
+    assert found[50] == pytest.approx(0.01)
+
+
 def test_a_warm_up_longer_than_the_training_ends_with_it() -> None:
     assert rates(replace(RULE, warmup_epochs=50.0))[-1] == pytest.approx(0.1)
 
