@@ -40,7 +40,7 @@ def learning_rate(rule: OptimizationRule, step: int, steps_an_epoch: int, epochs
         done = (step - warmup) / max(1, steps - warmup)
         return rule.lr * (rule.final + (1 - rule.final) * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
     if rule.schedule == "step":
-        return rule.lr * 0.1 ** sum(step >= part * steps for part in rule.steps)
+        return rule.lr * 0.1 ** sum(step / steps >= part for part in rule.steps)
     return rule.lr
 
 
