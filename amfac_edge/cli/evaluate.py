@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from amfac_edge.accuracy import (
-    BOX_SOURCE,
     PROTOCOLS,
     curve_picture,
     ground_truth_boxes,
@@ -18,7 +20,6 @@ from amfac_edge.accuracy import (
     load_predictions,
     matched_people,
     paired_difference,
-    paper_rows,
     predict_people,
     predictor_from_onnx,
     require_scorable,
@@ -43,6 +44,7 @@ from amfac_edge.cli.evaluate_pictures import (
     draw_attention,
     draw_people,
 )
+from amfac_edge.cli.evaluate_report import Result, report_json, report_lines
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.datasets import load_people
 from amfac_edge.drawing import write_picture
@@ -52,7 +54,6 @@ from amfac_edge.keypoints import skeleton, skeleton_names
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from amfac_edge.accuracy import Boxes, Interval, Predictions, Predictor, Protocol, Score
     from amfac_edge.datasets import OnFault, PeopleSet
@@ -73,16 +74,6 @@ _EXAMPLES = """examples:
 data: COCO keypoints or CrowdPose as published, any JSON of that form, or a data table (.toml).
 --json: AP, AP50, AP75, APm, APl, AR (CrowdPose: and APeasy, APmedium, APhard) as fractions; all else in "details".
 """
-
-
-@dataclass(frozen=True)
-class _Result:
-    """A score, where its boxes came from, and the predictions behind it."""
-
-    boxes: str
-    score: Score
-    predictions: Predictions
-    people: PeopleSet
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,6 +128,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             return calibrate(arguments, predictor, people)
         protocol = require_scorable(people, arguments.protocol)
         _check_protocol(arguments, protocol)
+        other = load_predictions(arguments.against, people) if arguments.against else None
         draw_attention(arguments, people)
         results = list(_results(arguments, predictor, people, protocol))
         if arguments.robustness and predictor is not None:
@@ -145,13 +137,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     first, trained = results[0], predictor.trained if predictor else None
     draw_people(arguments, first.people, first.predictions, protocol, first.boxes, trained=trained)
     reliability = draw_reliability(arguments, results[0].people, results[0].predictions)
-    difference = _difference(arguments, results[0], protocol)
+    difference = _difference(arguments, results[0], other, protocol) if other is not None else {}
     if arguments.json:
-        answer = _as_json(results, people, recipe, protocol, difference)
+        answer = report_json(results, people, recipe, protocol, difference)
         answer["details"] |= reliability
         print(json.dumps(answer, allow_nan=False))
     else:
-        print("\n".join(_table(results, recipe, protocol)))
+        print("\n".join(report_lines(results, recipe, protocol)))
         for name, interval in difference.items():
             print(f"{name} minus {arguments.against.name}: 95 % within {interval.low:+.4f} and {interval.high:+.4f}")
     _say_remarks(arguments, results, people, predictor)
@@ -172,7 +164,8 @@ def _check(arguments: argparse.Namespace) -> None:
             f"{', '.join(given)} with --predictions: saved predictions run no model", cure="Leave it out, or give FILE."
         )
     _check_kind(arguments)
-    if arguments.bootstrap < 0 or arguments.seed < 0 or (arguments.against and not arguments.bootstrap):
+    resamples = arguments.bootstrap
+    if resamples < 0 or resamples == 1 or arguments.seed < 0 or (arguments.against and not resamples):
         raise InputError(
             f"--bootstrap {arguments.bootstrap} --seed {arguments.seed}: no such resampling",
             cure="Give --bootstrap 1000; --against needs it too.",
@@ -244,18 +237,17 @@ def _people(arguments: argparse.Namespace, recipe: Recipe | None) -> PeopleSet:
 
 def _results(
     arguments: argparse.Namespace, predictor: Predictor | None, people: PeopleSet, protocol: Protocol
-) -> Iterator[_Result]:
+) -> Iterator[Result]:
     """One result for each source of boxes."""
     if predictor is None:
         predictions = load_predictions(arguments.predictions, people)
-        yield _Result("as saved", _score(arguments, people, predictions, protocol), predictions, people)
+        yield Result("as saved", _score(arguments, people, predictions, protocol), predictions, people)
         return
-    sources = [
-        ground_truth_boxes(people) if name == _GT else load_boxes(Path(name), people)
-        for name in dict.fromkeys(arguments.boxes or [_GT])
-    ]
-    for boxes in sources:
-        with ProgressBar(f"boxes: {boxes.source}", len(boxes.boxes)) as bar:
+    given = {name: _boxes(name, people) for name in arguments.boxes or [_GT]}
+    counts = Counter(boxes.source for boxes in given.values())
+    for name, boxes in given.items():
+        source = boxes.source if counts[boxes.source] == 1 else name
+        with ProgressBar(f"boxes: {source}", len(boxes.boxes)) as bar:
             found = predict_people(
                 predictor, people, boxes, on_fault="skip" if arguments.skip_faults else "refuse", progress=bar.advance
             )
@@ -263,7 +255,11 @@ def _results(
         if found.unread:
             seen = people.of_images(people.images.keys() - found.unread.keys())
             seen = replace(seen, faults=(*people.faults, *found.unread.values()))
-        yield _Result(boxes.source, _score(arguments, seen, found.predictions, protocol), found.predictions, seen)
+        yield Result(source, _score(arguments, seen, found.predictions, protocol), found.predictions, seen)
+
+
+def _boxes(name: str, people: PeopleSet) -> Boxes:
+    return ground_truth_boxes(people) if name == _GT else load_boxes(Path(name), people)
 
 
 def _score(arguments: argparse.Namespace, people: PeopleSet, predictions: Predictions, protocol: Protocol) -> Score:
@@ -278,8 +274,7 @@ def _score(arguments: argparse.Namespace, people: PeopleSet, predictions: Predic
 
 
 def _robustness(arguments: argparse.Namespace, predictor: Predictor, people: PeopleSet, protocol: Protocol) -> None:
-    name = (arguments.boxes or [_GT])[0]
-    boxes: Boxes = ground_truth_boxes(people) if name == _GT else load_boxes(Path(name), people)
+    boxes = _boxes((arguments.boxes or [_GT])[0], people)
     on_fault: OnFault = "skip" if arguments.skip_faults else "refuse"
     with ProgressBar("robustness", 11 * len(boxes.boxes)) as bar:
         points = robustness_curve(
@@ -296,86 +291,23 @@ def _robustness(arguments: argparse.Namespace, predictor: Predictor, people: Peo
     _say(f"saved {arguments.robustness} and {arguments.robustness.with_suffix('.png').name}")
 
 
-def _save(arguments: argparse.Namespace, result: _Result) -> None:
+def _save(arguments: argparse.Namespace, result: Result) -> None:
     if arguments.save_predictions:
         save_predictions(arguments.save_predictions, result.predictions)
         _say(f"saved {arguments.save_predictions}: {len(result.predictions):,} people, boxes: {result.boxes}")
 
 
-def _difference(arguments: argparse.Namespace, result: _Result, protocol: Protocol) -> dict[str, Interval]:
-    if not arguments.against:
-        return {}
-    other = load_predictions(arguments.against, result.people)
+def _difference(
+    arguments: argparse.Namespace, result: Result, other: Predictions, protocol: Protocol
+) -> dict[str, Interval]:
+    seen = other.chosen(np.isin(other.image_ids, list(result.people.images)))
     crowdpose = protocol == "crowdpose"
-    ours, theirs = (matched_people(result.people, each, crowdpose=crowdpose) for each in (result.predictions, other))
+    ours, theirs = (matched_people(result.people, each, crowdpose=crowdpose) for each in (result.predictions, seen))
     return paired_difference(ours, theirs, arguments.bootstrap, arguments.seed)
 
 
-def _as_json(
-    results: list[_Result],
-    people: PeopleSet,
-    recipe: Recipe | None,
-    protocol: Protocol,
-    difference: dict[str, Interval],
-) -> dict[str, Any]:
-    value = results[0].score.as_json()
-    value["details"] |= {
-        "data": people.name,
-        "split": people.split,
-        "skeleton": people.skeleton.name,
-        "model": recipe.name if recipe else None,
-        "boxes": results[0].boxes,
-        "by_boxes": {result.boxes: dict(result.score.metrics) for result in results},
-        "faults": len(results[0].people.faults),
-        "published": [
-            {"row": row.label, "table": row.table, "boxes": BOX_SOURCE, "this_model": row.is_this_model, **row.metrics}
-            | ({"note": row.note} if row.note else {})
-            for row in paper_rows(protocol, recipe)
-        ],
-    }
-    if difference:
-        value["details"]["difference_95"] = {name: [each.low, each.high] for name, each in difference.items()}
-    return value
-
-
-def _table(results: list[_Result], recipe: Recipe | None, protocol: Protocol) -> Iterator[str]:
-    first = results[0]
-    split = f", split {first.people.split}" if first.people.split else ""
-    yield (
-        f"{first.people.name}{split}: {first.score.pictures:,} pictures, {first.score.people:,} people, "
-        f"{first.people.skeleton.name}, protocol {protocol}"
-    )
-    names = [name for name, value in first.score.metrics.items() if value is not None]
-    yield _row("", names)
-    for result in results:
-        label = f"boxes: {result.boxes}"
-        yield _row(label, [_figure(result.score.metrics[name]) for name in names])
-        intervals = result.score.intervals
-        if intervals:
-            ends = {name: intervals.get(name) for name in names}
-            yield _row("  95 % from", ["" if each is None else _figure(each.low) for each in ends.values()])
-            yield _row("  95 % to", ["" if each is None else _figure(each.high) for each in ends.values()])
-    rows = paper_rows(protocol, recipe)
-    if rows:
-        yield f"printed in the papers, {BOX_SOURCE}:"
-    for row in rows:
-        mark = " *" if row.is_this_model else ""
-        yield _row(f"  {row.label}{mark}", [_figure(row.metrics.get(name)) for name in names])
-    for row in rows:
-        if row.is_this_model:
-            yield f"  * the row of this recipe, in {row.table}{': ' + row.note if row.note else ''}"
-
-
-def _row(label: str, cells: Sequence[str]) -> str:
-    return (f"{label:<36}" + "".join(f"{cell:>9}" for cell in cells)).rstrip()
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else "none" if value < 0 else f"{value:.4f}"
-
-
 def _say_remarks(
-    arguments: argparse.Namespace, results: list[_Result], people: PeopleSet, predictor: Predictor | None
+    arguments: argparse.Namespace, results: list[Result], people: PeopleSet, predictor: Predictor | None
 ) -> None:
     faults = dict.fromkeys(fault for result in results for fault in result.people.faults)
     say_left_out(list(faults))

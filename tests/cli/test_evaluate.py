@@ -129,6 +129,35 @@ def test_saved_predictions_score_the_same(
     assert cv2.imread(str(sheet)) is not None
 
 
+def test_boxes_of_one_name_are_told_apart_by_their_paths(
+    markers_set: Path, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = json.loads(markers_set.read_text())
+    found = [{"image_id": each["image_id"], "bbox": each["bbox"], "score": 0.5} for each in data["annotations"]]
+    paths = [tmp_path / folder / "det.json" for folder in ("all", "three")]
+    for path, boxes in zip(paths, (found, found[:3]), strict=True):
+        path.parent.mkdir()
+        path.write_text(json.dumps(boxes))
+    words = [engine, "--data", markers_set, "--images", markers_set.parent / "pictures"]
+    assert _run(*words, *(word for path in paths for word in ("--boxes", path)), "--json") == 0
+    by_boxes = _json(capsys)["details"]["by_boxes"]
+    assert {name: score["AP"] for name, score in by_boxes.items()} == pytest.approx(
+        {str(paths[0]): 1.0, str(paths[1]): 61 / 101}
+    )
+
+
+def test_a_picture_that_is_left_out_is_left_out_of_the_other_predictions_too(
+    markers_set: Path, engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "p.json"
+    words = [engine, "--data", markers_set, "--images", markers_set.parent / "pictures", "--json"]
+    assert _run(*words, "--save-predictions", saved) == 0
+    (markers_set.parent / "pictures" / "2.png").write_bytes(b"damaged")
+    capsys.readouterr()
+    assert _run(*words, "--skip-faults", "--bootstrap", 20, "--against", saved) == 0
+    assert _json(capsys)["details"]["difference_95"]["AP"] == [0, 0]
+
+
 def test_crowdpose_has_its_classes(markers_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = json.loads(markers_set.read_text())
     data["categories"][0]["keypoints"] = list(skeleton("crowdpose-14").joints)
@@ -232,6 +261,7 @@ def test_faults_are_named_and_left_out(markers_set: Path, engine: Path, capsys: 
         (["m.pth", "--allow-host-code"], "--allow-host-code with m.pth: it is of a .plan"),
         (["--predictions", "p.json", "--against", "q.json"], "no such resampling"),
         (["--predictions", "p.json", "--bootstrap", "-1"], "no such resampling"),
+        (["m.onnx", "--bootstrap", "1"], "--bootstrap 1 --seed 0: no such resampling"),
         (["m.onnx", "--robustness", "curve.txt"], "not a .csv"),
         (
             ["m.onnx", "--pck", "-1"],
@@ -263,6 +293,8 @@ def test_what_cant_be_scored_is_refused_before_the_network_runs(
     words = [engine, "--data", markers_set, "--images", markers_set.parent / "pictures"]
     assert _run(*words, "--pck", 0.2) == 2
     assert "--pck 0.2 with the protocol coco" in capsys.readouterr().err
+    assert _run(*words, "--bootstrap", 9, "--against", "q.json") == 2
+    assert "q.json: the results file does not exist" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     assert _run(*words) == 3
     assert 'pip install "amfac-edge[eval]"' in capsys.readouterr().err
