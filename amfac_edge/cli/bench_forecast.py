@@ -84,11 +84,7 @@ def calibration(paths: list[Path], target: Target, mode: str | None) -> list[Tim
 def forecast(arguments: argparse.Namespace) -> int:
     """Print forecasts, or the models' errors."""
     if arguments.errors or arguments.table4:
-        names_models = bool(arguments.files) and not arguments.table4
-        if names_models or arguments.target or (arguments.errors and arguments.table4):
-            raise InputError(
-                "--errors and --table4 stand alone, without a model or a target", cure="amfac-bench forecast --errors"
-            )
+        _check_alone(arguments)
         return _errors(arguments) if arguments.errors else _table4(arguments)
     if not arguments.files or not arguments.target:
         raise InputError(
@@ -112,6 +108,24 @@ def forecast(arguments: argparse.Namespace) -> int:
     else:
         print_forecasts(made)
     return 0
+
+
+def _check_alone(arguments: argparse.Namespace) -> None:
+    """Refuse what --errors or --table4 takes no notice of."""
+    idle = {
+        "FILE": arguments.files and arguments.errors,
+        "--target": arguments.target,
+        "--mode": arguments.mode,
+        "--precision": arguments.precision,
+        "--batch": arguments.batch != 1,
+        "--calibrate": arguments.calibrate and arguments.table4,
+    }
+    given = [name for name, value in idle.items() if value]
+    if given or (arguments.errors and arguments.table4):
+        raise InputError(
+            f"--errors and --table4 stand alone, without {', '.join(given) or 'each other'}",
+            cure="amfac-bench forecast --errors [--calibrate RECEIPTS], or amfac-bench forecast --table4 [RECEIPTS]",
+        )
 
 
 def forecasts_of(names: list[str], targets: str) -> list[Forecast]:

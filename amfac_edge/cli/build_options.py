@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import TYPE_CHECKING
 
+from amfac_edge.cli.given_words import given_words
 from amfac_edge.compiler import BuildOptions
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["add_build_options", "build_options", "build_words"]
 
@@ -45,11 +49,4 @@ def build_options(arguments: argparse.Namespace) -> BuildOptions:
 
 def build_words(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The options that were given, in words for another command that has them: a kit's build.py."""
-    parser = argparse.ArgumentParser(add_help=False)
-    add_build_options(parser)
-    given = ((action, getattr(arguments, action.dest)) for action in parser._actions)  # noqa: SLF001 - it has no other list
-    words = []
-    for action, value in given:
-        if value != action.default:
-            words += [action.option_strings[-1], *([] if action.nargs == 0 else [str(value)])]
-    return tuple(words)
+    return tuple(given_words(add_build_options, arguments))

@@ -124,6 +124,12 @@ def _export(arguments: argparse.Namespace) -> int:
     for target in targets:
         chosen_precision(precision, target)
     build_options(arguments)
+    words = build_words(arguments)
+    if words and all(target.kind == "cpu" for target in targets):
+        raise InputError(
+            f"{' '.join(words)} is of a TensorRT plan, and --target {arguments.target} has none",
+            cure="Leave it out, or name a board or a card.",
+        )
     if arguments.one_plan and sum(target.kind == "rtx" for target in targets) < 2:  # noqa: PLR2004 - to share it
         raise InputError(
             f"--one-plan shares a plan between RTX cards, and --target {arguments.target} names fewer than two",

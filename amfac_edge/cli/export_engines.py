@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import FP32, RTX, TENSORRT_8_OPSET, manifest_path
+from amfac_edge.cli.given_words import given_words
 from amfac_edge.compiler import profile_of
 from amfac_edge.errors import InputError
 from amfac_edge.serving import Board, check_board
@@ -42,6 +43,11 @@ def board_of(arguments: argparse.Namespace, targets: Sequence[Target]) -> Board 
             raise InputError(
                 "--bench measures the plan on the board of --on, and none is named",
                 cure="Add --on USER@HOST, or run amfac-bench PLAN where the plan belongs.",
+            )
+        if words := given_words(add_board_options, arguments):
+            raise InputError(
+                f"{' '.join(words)} is of the board of --on, and none is named",
+                cure="Add --on USER@HOST, or leave it out.",
             )
         return None
     board = Board.parse(arguments.on, python=arguments.remote_python)

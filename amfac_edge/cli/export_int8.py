@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import INT8
 from amfac_edge.cli.export_auto import AUTO
+from amfac_edge.cli.given_words import given_words
 from amfac_edge.declared.calibration_set import load_calibration_set
 from amfac_edge.errors import InputError
 
@@ -39,20 +40,17 @@ def int8_request(arguments: argparse.Namespace, *, is_detector: bool) -> Int8Req
     """What INT8 is made from; None where another precision was asked for.
 
     Raises:
-        InputError: a detector, or a set without INT8.
+        InputError: a detector, or options of INT8 without it, or without a set.
         DeclaredError: no such set, or a faulty one.
     """
-    if arguments.precision not in {INT8, AUTO}:
-        if arguments.calib is not None:
-            raise InputError(
-                f"--calib {arguments.calib} is for INT8, and --precision is {arguments.precision or 'not given'}",
-                cure="Give --precision int8 or auto as well, or leave --calib out.",
-            )
-        return None
-    if arguments.calib is None and arguments.calib_data is not None:
+    words = " ".join(given_words(add_int8_options, arguments))
+    if words and arguments.precision not in {INT8, AUTO}:
         raise InputError(
-            f"--calib-data {arguments.calib_data}: no set was named whose pictures lie there", cure="Give --calib SET."
+            f"{words} is for INT8, and --precision is {arguments.precision or 'not given'}",
+            cure="Give --precision int8 or auto as well, or leave it out.",
         )
+    if words and arguments.calib is None:
+        raise InputError(f"{words}: no set was named to calibrate with", cure="Give --calib SET.")
     if is_detector and (arguments.precision == INT8 or arguments.calib is not None):
         raise InputError(
             f"{arguments.input}: this version writes detectors in FP32 and FP16",

@@ -138,6 +138,14 @@ def _told(arguments: argparse.Namespace) -> tuple[Recipe, OptimizationRule]:
         )
     if arguments.key_map is not None and arguments.init is None:
         raise InputError(f"--key-map {arguments.key_map}: there are no keys to rename", cure="Give --init FILE.")
+    of_val = {
+        "--val-images": arguments.val_images,
+        "--protocol": arguments.protocol,
+        "--score-every": arguments.score_every > 1,
+    }
+    given = [name for name, value in of_val.items() if value]
+    if given and arguments.val is None:
+        raise InputError(f"{', '.join(given)} without --val: nobody is held out to be scored", cure="Give --val.")
     training, rule = data["training"], data["training"][arguments.optimization]
     for table, names in (
         (training, ("epochs", "batch_size", "workers")),
@@ -163,6 +171,11 @@ def _all_people(arguments: argparse.Namespace, recipe: Recipe) -> PeopleSet:
 
 def _people(arguments: argparse.Namespace, recipe: Recipe, data: str, images: Path | None) -> PeopleSet:
     generated = _GENERATED.fullmatch(data)
+    if generated and images is not None:
+        raise InputError(
+            f"{images} as the pictures of {data}, which are drawn",
+            cure="Leave it out; --images are those of the first --data, the second and so on, so name drawn ones last.",
+        )
     if generated:
         # Large enough that a crop of the recipe's size shows what was drawn, not what was interpolated.
         size = max(160, recipe.crop.height, recipe.crop.width)

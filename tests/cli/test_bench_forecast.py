@@ -121,6 +121,11 @@ def test_an_artefact_without_its_manifest_is_told_what_it_lacks(
         (["--target", "thor", SMALL], "thor"),
         (["--target", "cpu", SMALL], "nothing was measured"),
         (["--errors", "--target", "orin-nano"], "stand alone"),
+        (["--errors", "--mode", "15W"], "stand alone, without --mode"),
+        (["--errors", "--precision", "int8", "--batch", "4"], "stand alone, without --precision, --batch"),
+        (["--errors", SMALL], "stand alone, without FILE"),
+        (["--errors", "--table4"], "stand alone, without each other"),
+        (["--table4", "--calibrate", "r.json"], "stand alone, without --calibrate"),
     ],
 )
 def test_a_wrong_question_is_one_error(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:

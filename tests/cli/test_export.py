@@ -78,6 +78,17 @@ def test_json_on_stdout_and_the_rest_on_stderr(
         (["--target", "orin-nano,cpu", "--precision", "fp16"], r"cpu: ONNX Runtime computes float16 in float32"),
         (["--target", "cpu", "--recipe", "amfacpose-r34"], r'unknown recipe "amfacpose-r34"\n  did you mean'),
         (["--target", "cpu,rtx-4090", "--one-plan"], r"--target cpu,rtx-4090 names fewer than two"),
+        (["--target", "cpu", "--calib-data", "pics"], r"--calib-data pics is for INT8, and --precision is not given"),
+        (
+            ["--target", "cpu", "--keep", "a", "--keep", "b", "--no-calib-cache"],
+            r"--no-calib-cache --keep a --keep b is",
+        ),
+        (["--target", "orin-nano", "--precision", "fp16", "--max-ap-drop", "1"], r"--max-ap-drop 1.0 is .* fp16"),
+        (["--target", "cpu", "--precision", "auto", "--calib-method", "minmax"], r"minmax: no set was named"),
+        (["--target", "cpu", "--precision", "int8", "--max-shift-px", "2"], r"--max-shift-px 2.0: no set was named"),
+        (["--target", "cpu", "--workspace", "64", "--no-trial"], r"--workspace 64 --no-trial is of a TensorRT plan"),
+        (["--target", "cpu", "--build-timeout", "9"], r"--target cpu has none\n  Leave it out"),
+        (["--target", "orin-nano", "--remote-python", "py"], r"--remote-python py is of the board of --on"),
         (["--target", "cpu", "--targt", "x"], r"--targt is no option; did you mean --target"),
     ],
 )
