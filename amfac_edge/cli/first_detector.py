@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import amfac_edge
 from amfac_edge import errors
 from amfac_edge.artefact import manifest_from_metadata, manifest_path, read_manifest
 from amfac_edge.artefact.detector_facts import outputs_of_detector
@@ -29,14 +30,16 @@ _SECONDS = 900.0
 
 
 def detector_to_run(path: Path) -> Path:
-    """The artefact of a detector: the file itself, or what becomes of it, kept in the user's cache by its digest.
+    """The artefact of a detector: the file itself, or what becomes of it, kept in the user's cache.
+
+    It is found there by the file's digest and the version of this package.
 
     Raises:
         AmfacError: what amfac-export says of the file; or this machine lacks what that needs.
     """
     if not _is_raw(path):
         return path
-    folder = cache_folder("detectors") / sha256_of(path)[:_DIGEST_KEPT]
+    folder = cache_folder("detectors") / f"{sha256_of(path)[:_DIGEST_KEPT]}-{amfac_edge.__version__}"
     artefact = folder / f"{path.stem}.cpu.fp32.onnx"
     if _is_sound(artefact):
         _say(f"{path} runs as {artefact}, which was made before")

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+import amfac_edge
 from amfac_edge.cli import first_detector
 from amfac_edge.cli.run import main
 from amfac_edge.errors import MachineError, ModelFileError
@@ -208,6 +209,11 @@ def test_a_detector_as_its_authors_export_it_is_made_an_artefact_once(
     again, err = _lines(capsys)
     assert again == lines
     assert "which was made before" in err
+    # What another version made is not taken for this one's.
+    monkeypatch.setattr(amfac_edge, "__version__", "99.0")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 2, "", "asked again"))
+    assert _run(*words) == 2
+    assert "amfac-export ended with code 2: asked again" in capsys.readouterr().err
 
 
 def test_without_the_packages_of_an_export_it_says_where_to_make_it(
