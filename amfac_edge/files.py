@@ -160,17 +160,25 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Check, before any work is spent, that no output would replace a file that is read, or another output.
 
     Raises:
-        OutputError: one would.
+        InputError: a path is of links that lead in a circle.
+        OutputError: an output would; or is of such links.
     """
-    read = {path.resolve() for path in inputs}
+    read = {_place(path, InputError) for path in inputs}
     written: set[Path] = set()
     for output in outputs:
-        place = output.resolve()
+        place = _place(output, OutputError)
         if place in read:
             raise OutputError(f"{output}: would overwrite what is read from there", cure="Give it another name.")
         if place in written:
             raise OutputError(f"{output}: two outputs have this name", cure="Give each a name of its own.")
         written.add(place)
+
+
+def _place(path: Path, kind: type[InputError]) -> Path:
+    try:
+        return path.resolve()
+    except (RuntimeError, OSError) as error:  # before Python 3.13 a circle is a RuntimeError
+        raise kind(f"{path}: links that lead in a circle", cure="Remove the link, or give another path.") from error
 
 
 def file_bytes(path: Path, *, limit: int, what: str) -> bytes:

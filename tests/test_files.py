@@ -191,5 +191,11 @@ def test_outputs_are_neither_inputs_nor_each_other(tmp_path: Path) -> None:
     for output in (tmp_path / "read", tmp_path / "x" / ".." / "absent", tmp_path / "link"):
         with pytest.raises(OutputError, match="would overwrite what is read from there"):
             refuse_overwriting([tmp_path / "a", output], inputs)
+    (tmp_path / "one").symlink_to(tmp_path / "other")
+    (tmp_path / "other").symlink_to(tmp_path / "one")
+    with pytest.raises(OutputError, match="one: links that lead in a circle"):
+        refuse_overwriting([tmp_path / "one"], inputs)
+    with pytest.raises(InputError, match="other: links that lead in a circle"):
+        refuse_overwriting([tmp_path / "a"], [tmp_path / "other"])
     with pytest.raises(OutputError, match="two outputs have this name"):
         refuse_overwriting([tmp_path / "a", tmp_path / "x" / ".." / "a"], inputs)

@@ -70,9 +70,12 @@ def identify(path: Path) -> FileFacts:
     """Say what a file is.
 
     Raises:
-        InputError: there is no such file, or it can't be read.
+        InputError: there is no such file, it can't be read, or it is a pipe or a device.
     """
     try:
+        # To open a pipe is to wait for whoever writes into it.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path}: is a pipe or a device", cure="Give the path of a file.")
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
         size = path.stat().st_size

@@ -64,9 +64,10 @@ def _answer(what: str | None) -> tuple[dict[str, Any], list[str]]:
         return lists, [f"amfac-info {recipe_names()[0]}", "amfac-export CHECKPOINT --target cpu"]
     if what in recipe_names():
         return _recipe(load_recipe(what)), _next_for_recipe(load_recipe(what), what)
-    if what.endswith(".toml") and Path(what).is_file():
+    exists = _exists(Path(what))
+    if what.endswith(".toml") and exists and Path(what).is_file():
         return _declaration(what)
-    if Path(what).exists():
+    if exists:
         facts = identify(Path(what))
         if facts.kind == "unknown":
             raise InputError(
@@ -75,6 +76,13 @@ def _answer(what: str | None) -> tuple[dict[str, Any], list[str]]:
             )
         return _file(Path(what), facts), _next_for_file(what, facts)
     return _target(_named_target(what)), [f"amfac-export CHECKPOINT --target {what}"]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than names can be, say
+        return False
 
 
 def _named_target(name: str) -> Target:

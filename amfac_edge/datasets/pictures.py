@@ -6,6 +6,7 @@ worker processes may do at the same time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tarfile
 from pathlib import Path, PurePosixPath
@@ -83,8 +84,11 @@ class FolderPictures:
     def _path(self, name: str) -> Path | None:
         if not _harmless(name):
             return None
-        candidates = (self._folder / name, self._folder / PurePosixPath(name).name)
-        return next((path for path in candidates if path.is_file()), None)
+        for path in (self._folder / name, self._folder / PurePosixPath(name).name):
+            with contextlib.suppress(OSError):  # a name longer than names can be
+                if path.is_file():
+                    return path
+        return None
 
 
 class TarPictures:

@@ -158,13 +158,20 @@ def _verification(table: Table) -> Verification:
     )
 
 
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
 def _check(model: PublicModel, table: Table, download: Table, licence: Table) -> None:
     """The faults that take more than one field."""
     if model.kind == "detector" and model.recipe:
         table.fault("recipe", "a recipe describes a pose model; a detector has none")
     if model.member != PurePosixPath(model.member).name:
         download.fault("member", f'"{model.member}" has a folder in it; give the file name alone')
-    if not urlsplit(model.url).hostname:
+    if not _host(model.url):
         download.fault("url", f'"{model.url}" names no host')
     if model.licence and not model.licence_source:
         licence.fault("source", "where the licence is stated must be said")

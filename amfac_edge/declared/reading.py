@@ -48,7 +48,8 @@ def read_toml(path: Path) -> dict[str, object]:
         import tomli as tomllib  # noqa: PLC0415 - as above
     try:
         return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    # A ValueError is of the parser, of the encoding, or of a whole number with thousands of digits.
+    except (ValueError, RecursionError) as error:
         raise DeclaredError(f"{path}: not TOML: {error}", cure="Mend the file at that place.") from error
 
 
@@ -239,7 +240,9 @@ class Table:
 
     def _within(self, key: str, value: float, minimum: float, maximum: float) -> float:
         if not minimum <= value <= maximum:
-            self.fault(key, f"{value:g} is not within {minimum:g} and {maximum:g}")
+            # A whole number of hundreds of digits has no float.
+            shown = _shown(value) if isinstance(value, int) else f"{value:g}"
+            self.fault(key, f"{shown} is not within {minimum:g} and {maximum:g}")
             return minimum if math.isfinite(minimum) else maximum
         return value
 
@@ -257,5 +260,8 @@ def _as_kind(value: object, kind: type[_Scalar]) -> _Scalar | None:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except ValueError:  # TOML's hexadecimal numbers may be longer than Python writes
+        text = "a number of thousands of digits"
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

@@ -32,8 +32,13 @@ def require_allowed(url: str) -> None:
     """Check that `url` may be asked.
 
     Raises:
-        InputError: neither HTTPS nor 127.0.0.1, or a name and password in it.
+        InputError: neither HTTPS nor 127.0.0.1, or a name and password in it, or what no address can have.
     """
+    if not url.isascii():
+        raise InputError(
+            f"{url!r} is no address: it has letters beyond ASCII",
+            cure="Give it as a browser copies it, with %C3%A9 in place of é.",
+        )
     try:
         parts = urlsplit(url)
         allowed = bool(parts.hostname) and (parts.scheme == "https" or is_on_this_machine(url))

@@ -7,11 +7,13 @@ tells how well these two runs know their own medians; how much a third run would
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from amfac_edge.errors import InputError
 from amfac_edge.performance.paper_mode import declared_mode, throttling_of
 from amfac_edge.performance.steadiness import MOST_DRIFT_PERCENT, drift_percent
 from amfac_edge.performance.timing import BUSY
@@ -108,18 +110,34 @@ def comparability(first: Receipt, second: Receipt, boundary: str | None = None) 
 
 
 def ratio_of(first: Receipt, second: Receipt, boundary: str) -> Ratio:
-    """How many times as fast the second one is at a boundary that both have."""
+    """How many times as fast the second one is at a boundary that both have.
+
+    Raises:
+        InputError: a median of the second one is 0.
+    """
     one, other = (np.asarray(receipt.series[boundary].samples_ms, np.float64) for receipt in (first, second))
     medians = float(np.median(one)), float(np.median(other))
+    if medians[1] == 0.0:
+        raise _no_ratio(boundary)
     ratio = medians[0] / medians[1]
     if min(len(one), len(other)) < _FEWEST_SAMPLES:
         return Ratio(boundary, *medians, ratio=ratio, low=None, high=None)
     draws = max(_FEWEST_DRAWS, min(_MOST_DRAWS, _SAMPLES_IN_ALL // (len(one) + len(other))))
     rng = np.random.default_rng(_SEED)
-    ratios = _block_medians(one, draws, rng) / _block_medians(other, draws, rng)
+    ones, others = _block_medians(one, draws, rng), _block_medians(other, draws, rng)
+    if not others.all():
+        raise _no_ratio(boundary)
+    ratios = ones / others
     outside = (1 - _LEVEL) / 2
     low, high = np.quantile(ratios, [outside, 1 - outside])
     return Ratio(boundary, *medians, ratio=ratio, low=float(low), high=float(high))
+
+
+def _no_ratio(boundary: str) -> InputError:
+    return InputError(
+        f'"{boundary}": half of the samples of the second one are 0 ms, of which there is no ratio',
+        cure="Name another boundary: --boundary NAME.",
+    )
 
 
 def _block_medians(samples: NDArray[np.float64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -186,7 +204,8 @@ def doubts_of(receipt: Receipt, which: str) -> list[str]:
     """What makes a receipt's own figures worth less: others on the CPU, drift; `which` is its name in a sentence."""
     doubts = []
     busy = receipt.findings.get("busy")
-    if not isinstance(busy, int | float):
+    # A whole number of hundreds of digits has no float.
+    if not isinstance(busy, int | float) or not abs(busy) <= sys.float_info.max:
         doubts.append(f"{which} doesn't know what others took of the CPU")
     elif busy > BUSY:
         doubts.append(f"while {which} was taken others used {busy:.0%} of a core")

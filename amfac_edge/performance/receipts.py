@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -269,6 +270,7 @@ def _agree(told: object, found: Mapping[str, float | None]) -> bool:
         value is told[key]
         or (
             isinstance(told[key], int | float)
+            and abs(told[key]) <= sys.float_info.max
             and value is not None
             and math.isclose(told[key], value, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
         )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import zipfile
 from typing import TYPE_CHECKING
@@ -144,6 +145,13 @@ def test_a_damaged_onnx_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(np.random.default_rng(1).bytes(500))
     with pytest.raises(ModelFileError, match=r"m\.onnx: not an ONNX file"):
         identify(path)
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.onnx", "pipe.json"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: is a pipe or a device"):
+        identify(tmp_path / name)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

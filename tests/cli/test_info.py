@@ -79,6 +79,8 @@ def test_an_alias_is_its_target(capsys: pytest.CaptureFixture[str]) -> None:
         ("none.onnx", '"none.onnx" is no recipe, no target and no file'),
         ("recipe", '"recipe" is no recipe, no target and no file\n  did you mean recipes?'),
         ("none.toml", '"none.toml" is no recipe, no target and no file'),
+        ("n" * 300, 'nnn" is no recipe, no target and no file'),
+        ("n" * 300 + ".toml", 'nnn.toml" is no recipe, no target and no file'),
     ],
 )
 def test_an_unknown_name_shows_the_near_ones(capsys: pytest.CaptureFixture[str], name: str, message: str) -> None:

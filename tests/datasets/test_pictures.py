@@ -77,6 +77,13 @@ def test_a_name_in_two_folders_of_a_tar_needs_its_folder(tmp_path: Path) -> None
     assert (store.read("b/1.png", 8, 6) == 2).all()
 
 
+def test_a_name_longer_than_names_can_be_is_a_missing_picture(tmp_path: Path) -> None:
+    store = FolderPictures(tmp_path)
+    assert "a" * 300 not in store
+    with pytest.raises(FrameError, match="has no picture 'aaa"):
+        store.read("a" * 300, 8, 6)
+
+
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "a/../../secret.png", "", "\0"])
 def test_names_cant_leave_the_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret.png").write_bytes(_png(1))

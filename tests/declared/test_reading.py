@@ -84,6 +84,13 @@ def test_a_number_is_finite(value: float) -> None:
         table.number("x")
 
 
+def test_a_whole_number_of_any_length_is_told() -> None:
+    for value, shown in ((10**400, "10{59}…"), (16**9_000, "a number of thousands of digits")):
+        message = f"x: {shown} is not within 1 and 10"
+        with pytest.raises(DeclaredError, match=message), reading({"x": value}, where="f") as table:
+            table.integer("x", minimum=1, maximum=10)
+
+
 def test_a_choice_shows_the_near_ones() -> None:
     with pytest.raises(DeclaredError, match=r"did you mean fp16"), reading({"p": "fp61"}, where="file") as table:
         table.text("p", choices=["fp32", "fp16"])
@@ -107,6 +114,7 @@ def test_no_data_brings_the_reader_down(data: object) -> None:
         (b"a = 1\na = 2", "not TOML"),
         (b"\xff", "not TOML"),
         (b"a = " + b"[" * 100_000, "not TOML"),
+        (b"a = " + b"9" * 5_000, "not TOML"),
     ],
 )
 def test_what_is_no_toml_is_refused(tmp_path: Path, content: bytes, fault: str) -> None:

@@ -282,6 +282,7 @@ def test_a_redirection_to_an_open_way_is_refused(
         ("https:///net.onnx", "over anything but HTTPS"),
         ("https://me:secret@example.org/net.onnx", "a name or password"),
         ("https://[::1/net.onnx", "is no address"),
+        ("https://example.org/né.onnx", "is no address: it has letters beyond ASCII"),
     ],
 )
 def test_addresses_that_are_not_asked(tmp_path: Path, watch: Watch, quick: Patience, url: str, problem: str) -> None:

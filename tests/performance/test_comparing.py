@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from amfac_edge.errors import InputError
 from amfac_edge.performance import Conditions, Measured, Receipt
 from amfac_edge.performance.comparing import Ratio, comparability, ratio_of
 
@@ -81,6 +82,7 @@ def test_what_a_comparison_is_about_is_told() -> None:
         (taken(findings={"busy": 1.2}), "while the second one was taken others used 120% of a core"),
         (taken(findings={}), "the second one doesn't know what others took"),
         (taken(findings={"busy": "?"}), "the second one doesn't know"),
+        (taken(findings={"busy": 10**400}), "the second one doesn't know"),
     ],
 )
 def test_doubts_are_told(other: Receipt, doubt: str) -> None:
@@ -146,6 +148,15 @@ def test_few_samples_give_a_ratio_and_no_interval() -> None:
         ratio = ratio_of(first, second, "frame")
         assert (ratio.low, ratio.high, ratio.is_clear) == (None, None, False)
     assert ratio_of(taken(20.0, count=10), enough, "frame").is_clear
+
+
+@pytest.mark.parametrize(("zeros", "others"), [(5, 4), (200, 100), (145, 155)])
+def test_samples_of_no_time_have_no_ratio(zeros: int, others: int) -> None:
+    # With 145 of 300 the median is above 0, but not that of every draw.
+    none = _with(Measured("frame", (0.0,) * zeros + (10.0,) * others, CONDITIONS))
+    with pytest.raises(InputError, match='"frame": half of the samples of the second one are 0 ms'):
+        ratio_of(taken(), none, "frame")
+    assert ratio_of(none, taken(), "frame").ratio < 1.1
 
 
 def test_the_same_receipts_give_the_same_interval() -> None:

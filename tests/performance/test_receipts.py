@@ -154,6 +154,10 @@ def _bomb() -> str:
             lambda f: f["series"]["frame"]["statistics"].update(median=1.0),
             "series.frame.statistics: they are not those of the samples",
         ),
+        (
+            lambda f: f["series"]["frame"]["statistics"].update(median=10**400),
+            "frame.statistics: they are not those of the samples",
+        ),
         (lambda f: f["series"]["frame"].update(statistics=None), "series.frame.statistics"),
         (lambda f: f["conditions"].update(people=0), "conditions.people"),
         (lambda f: f["conditions"].update(versions=[]), "conditions.versions"),
