@@ -100,7 +100,7 @@ def channel_order(
 def check_channel_order(
     source: Source, chosen: Calibration, crops: NDArray[np.uint8], *, say: Callable[[str], None] = lambda _: None
 ) -> ChannelOrder | None:
-    """`channel_order`, and raise where the network prefers the channels exchanged.
+    """`channel_order` of crops, (N,H,W,3), and raise where the network prefers the channels exchanged.
 
     Raises:
         GateError: it does.
