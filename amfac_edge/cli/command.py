@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -175,6 +176,8 @@ def _as_amfac_error(error: Exception) -> AmfacError | None:
         return InputError(
             "the input is nested more deeply than can be followed", cure="Check that it is what it should be."
         )
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return InputError(f"{error.filename or 'a path'}: {error.strerror}", cure="Give a shorter name.")
     if isinstance(error, ImportError):
         extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
         return extra and MissingExtraError.of(*extra, use="this command")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import signal
@@ -153,6 +154,11 @@ def test_our_errors_are_two_lines_their_code_and_json(
         (KeyboardInterrupt(), 130, "amfac-x: interrupted"),
         (MemoryError(), 3, "error: this machine has too little free memory"),
         (RecursionError("maximum"), 2, "error: the input is nested more deeply"),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "aaa"),
+            2,
+            "error: aaa: File name too long\n  Give a shorter",
+        ),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 3, 'pip install "amfac-edge[export]"'),
         (ModuleNotFoundError("No module named 'cuda'", name="cuda.bindings"), 3, 'pip install "amfac-edge[cuda]"'),
         (ModuleNotFoundError("No module named 'else'", name="else"), 1, "internal error: ModuleNotFoundError"),
