@@ -25,7 +25,7 @@ from amfac_edge.declared.reading import reading
 from amfac_edge.declared.target import load_target
 from amfac_edge.errors import AmfacError, MachineError, ModelFileError
 from amfac_edge.files import file_bytes, json_value, sha256_of, write_bytes
-from amfac_edge.serving.kits import KIT_FILE, KIT_SCHEMA
+from amfac_edge.serving.kits import KIT_FILE, KIT_SCHEMA, target_in_kit
 from amfac_edge.sessions.host import this_host
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = ["kit_around", "main"]
 
 _SIZE_LIMIT = 1 << 20
 _DOCTOR = "doctor.py"  # of the kit
+_UNPACK = "Unpack the kit once more, or copy it again."
 
 
 def main(argv: Sequence[str], kit: Path) -> int:
@@ -95,8 +96,8 @@ def _measure(plan: Path) -> None:
         print("  the plan was built, and not measured, for the reason above", file=sys.stderr)
 
 
-def kit_around(artefact: Path) -> tuple[Path, BuildOptions] | None:
-    """The unpacked kit that `artefact` is of, and what its builds are told; None for one that lies elsewhere.
+def kit_around(artefact: Path) -> tuple[Path, Target, BuildOptions] | None:
+    """The unpacked kit that `artefact` is of, its target and what its builds are told; None where it lies elsewhere.
 
     Raises:
         ModelFileError: it is of a kit that was changed.
@@ -109,13 +110,16 @@ def kit_around(artefact: Path) -> tuple[Path, BuildOptions] | None:
     # Other programs may have a kit.json too.
     if not isinstance(described, dict) or described.get("schema") != KIT_SCHEMA:
         return None
-    own, _, words = _contents(folder)
-    return (folder, build_options(_parser(folder).parse_args(words))) if own.name == artefact.name else None
+    own, target, words = _contents(folder)
+    return (folder, target, build_options(_parser(folder).parse_args(words))) if own.name == artefact.name else None
 
 
 def _contents(kit: Path) -> tuple[Path, Target, tuple[str, ...]]:
     path = kit / KIT_FILE
-    data = json_value(file_bytes(path, limit=_SIZE_LIMIT, what="kit's description"))
+    try:
+        data = json_value(file_bytes(path, limit=_SIZE_LIMIT, what="kit's description"))
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: not JSON: {error}", cure=_UNPACK) from error
     with reading(data, where=str(path)) as table:
         table.text("schema", choices=(KIT_SCHEMA,))
         name, target = table.text("artefact"), table.text("target")
@@ -125,16 +129,21 @@ def _contents(kit: Path) -> tuple[Path, Target, tuple[str, ...]]:
         table.rest()
         if "/" in name or not name.endswith(".onnx"):
             table.fault("artefact", f"{json.dumps(name)} is no ONNX file of this folder")
+        if "/" in target:
+            table.fault("target", f"{json.dumps(target)} is no target's name")
     for each, digest in digests.items():
         _check_beside(kit / Path(each).name, digest)
-    return kit / name, load_target(target), words
+    return kit / name, load_target(kit / target_in_kit(target)), words
 
 
 def _check_beside(path: Path, digest: str) -> None:
     if not path.is_file() or sha256_of(path) != digest:
-        raise ModelFileError(
-            f"{path}: not the file that the kit was packed with", cure="Unpack the kit once more, or copy it again."
-        )
+        raise ModelFileError(f"{path}: not the file that the kit was packed with", cure=_UNPACK)
+
+
+def _same_board(name: str | None, target: Target) -> bool:
+    """Whether the board of that name is the target's, which may be another declaration of it."""
+    return name is not None and not set(load_target(name).board_ids).isdisjoint(target.board_ids)
 
 
 def _check_machine(target: Target) -> None:
@@ -142,7 +151,8 @@ def _check_machine(target: Target) -> None:
     found = {gpu.compute_capability for gpu in host.gpus}
     wanted = target.gpu.compute_capability if target.gpu else ""
     # Jetsons share a compute capability, and not their speed: what was timed on another module is not this one's plan.
-    if host.target != target.name and (target.kind == "jetson" or wanted not in found):
+    of_jetson = target.kind == "jetson" and not _same_board(host.target, target)
+    if host.target != target.name and (of_jetson or wanted not in found):
         here = host.target or f"no board or card that is known ({', '.join(sorted(found)) or 'no GPU answers'})"
         raise MachineError(
             f"this kit is for {target.title} (compute capability {wanted}); here is {here}",

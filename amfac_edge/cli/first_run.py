@@ -24,10 +24,10 @@ def engine_to_run(engine: Path) -> Path:
     """
     if not engine.is_file() or engine.suffix != ".onnx":
         return engine
-    kit, options = kit_around(engine) or (None, BuildOptions())
     try:
+        kit, target, options = kit_around(engine) or (None, None, BuildOptions())
         with BuildLine() as line:
-            found = plan_for_run(engine, kit=kit, options=options, progress=line, say=line.say)
+            found = plan_for_run(engine, kit=kit, target=target, options=options, progress=line, say=line.say)
     except (GateError, MachineError, ModelFileError) as error:
         raise type(error)(
             error.problem, cure=f"{error.cure}\n  Without a plan, by ONNX Runtime: --provider cpu"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from amfac_edge.artefact import Host, Manifest
     from amfac_edge.compiler.progress import BuildProgress
+    from amfac_edge.declared.target import Target
 
 __all__ = ["RunPlan", "plan_for_run"]
 
@@ -50,6 +51,7 @@ def plan_for_run(
     artefact: Path,
     *,
     kit: Path | None = None,
+    target: Target | None = None,
     options: BuildOptions = _DEFAULTS,
     progress: Callable[[BuildProgress], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -61,6 +63,7 @@ def plan_for_run(
     Args:
         artefact: any file; one that is no artefact of poses in crops or frames, with its manifest, has no plan.
         kit: unpacked kit that it is of, whose trial and other form of FP16 a build takes.
+        target: of that kit; None for the declared one of the artefact's target.
         options: what a build is told.
         progress: as of `plan_from_artefact`.
         say: called with a line at the start of a build.
@@ -77,7 +80,7 @@ def plan_for_run(
     if reason := _lacking(manifest, host, flavour):
         return RunPlan(None, reason=reason)
     version = str(load_bindings(flavour).__version__)
-    target, own = load_target(manifest.target), manifest.digests["artefact"]
+    target, own = target or load_target(manifest.target), manifest.digests["artefact"]
     kept = cache_folder("plans") / cache_name(own[:_DIGEST_KEPT], f"{flavour}-{version}", host.power_mode or "no mode")
     name = plan_name(artefact, flavour, [target])
     links = {own, *([sha256_of(kit / FLAG_FORM_FILE)] if kit and (kit / FLAG_FORM_FILE).is_file() else [])}

@@ -6,7 +6,7 @@ Units are those of `target_parts`; power is in watts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from amfac_edge.declared.library import declared_names, declared_path
@@ -58,6 +58,7 @@ class Target:
         modes: power modes by name.
         sources: where the facts come from.
         unverified: what nobody has checked.
+        table: all that as it was read, for machines that don't have the file.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Target:
     modes: Mapping[str, PowerMode] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
+    table: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
     def mode(self, name: str) -> PowerMode:
         """The power mode of that name.
@@ -147,9 +149,11 @@ def load_target(name: str | Path) -> Target:
             faulty file (all faults are shown).
     """
     path = _path_of(str(name))
-    with reading(read_toml(path), where=str(path)) as table:
+    data = read_toml(path)
+    with reading(data, where=str(path)) as table:
         table.text("schema", choices=[_SCHEMA])
-        return _read_target(table, path.stem)
+        target = _read_target(table, path.stem)
+    return replace(target, table=data)
 
 
 def load_targets(names: str) -> tuple[Target, ...]:

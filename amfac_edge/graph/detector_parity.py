@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from amfac_edge.artefact import FP16
-from amfac_edge.artefact.trial import Trial
+from amfac_edge.artefact.trial import Trial, upper_quantile
 from amfac_edge.errors import GateError
 from amfac_edge.graph.detector_heads import cells, not_this_family
 from amfac_edge.keypoints import overlaps, suppressed
@@ -209,8 +209,7 @@ def compare_detectors(
     return DetectorParity(
         budget=budget,
         images=len(boxes),
-        # Without interpolation, which has no answer between infinities.
-        box_error=float(np.quantile(np.abs(boxes - expected).max(axis=-1) / longest, budget.held, method="higher")),
+        box_error=upper_quantile(np.abs(boxes - expected).max(axis=-1) / longest, budget.held),
         score_error=float(np.abs(found[1] - reference[1]).max()),
         people=sum(int((picture.scores > budget.people_from).sum()) for picture in people),
         lost=lost,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amfac_edge.artefact.trial import Trial
+from amfac_edge.artefact.trial import Trial, upper_quantile
 from amfac_edge.errors import GateError
 from amfac_edge.keypoints import SimccCode, skeleton
 
@@ -179,8 +179,7 @@ def compare(
     apart = max(2 * logit_error, budget.tie) if budget.moved_share else budget.logits
     allowed = slope * apart * spread / (2 * temperature) + max(1.0, slope) * 1e-6
     shifts = np.nan_to_num(distance, nan=np.inf)
-    # Without interpolation, which has no answer between infinities.
-    middle, most = (float(np.percentile(shifts, percent, method="higher")) for percent in (50, 99))
+    middle, most = (upper_quantile(shifts, part) for part in (0.5, 0.99))
     return Parity(
         budget=budget,
         crops=len(keypoints),

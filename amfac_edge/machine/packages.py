@@ -64,7 +64,7 @@ class Requirement:
 
 
 _NUMPY = Requirement("numpy", "numpy", "1.21")
-_ONNXRUNTIME = Requirement("onnxruntime", "onnxruntime", "1.17", instead=("onnxruntime-gpu",))
+_ONNXRUNTIME = Requirement("onnxruntime", "onnxruntime", "1.18", instead=("onnxruntime-gpu",))
 _OPENCV = Requirement("cv2", "opencv-python", "4.5", instead=OPENCV[1:])
 _ONNXSIM = (
     Requirement("onnxsim", "onnxsim", "0.8.1")
@@ -90,7 +90,7 @@ EXTRAS: Mapping[str, tuple[Requirement, ...]] = MappingProxyType(
         "cuda": (
             Requirement("tensorrt", "tensorrt", "10.3"),
             _CUDA_PYTHON,
-            Requirement("onnxruntime", "onnxruntime-gpu", "1.17", wrong=("onnxruntime",)),
+            Requirement("onnxruntime", "onnxruntime-gpu", "1.18", wrong=("onnxruntime",)),
             _OPENCV,
         ),
         "pycuda": (Requirement("pycuda", "pycuda", "2024.1"),),

@@ -102,6 +102,12 @@ def check_channel_order(
 ) -> ChannelOrder | None:
     """`channel_order` of crops, (N,H,W,3), and raise where the network prefers the channels exchanged.
 
+    Args:
+        source: of the network.
+        chosen: whose people calibrate.
+        crops: theirs, (N,H,W,3) uint8 BGR.
+        say: called with a line before it.
+
     Raises:
         GateError: it does.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from amfac_edge.artefact import Manifest
     from amfac_edge.declared.target import Target
 
-__all__ = ["JETPACK_5", "KIT_FILE", "KIT_SCHEMA", "kit_name", "write_kit"]
+__all__ = ["JETPACK_5", "KIT_FILE", "KIT_SCHEMA", "kit_name", "target_in_kit", "write_kit"]
 
 KIT_FILE, KIT_SCHEMA = "kit.json", "amfac-kit/1"
 _NOTHING: Mapping[str, bytes] = MappingProxyType({})
@@ -149,9 +149,19 @@ def _members(
     package = Path(amfac_edge.__file__).parent
     for source in sorted({package / "__init__.py", *_sources(package)}):
         yield f"amfac_edge/{source.relative_to(package).as_posix()}", source.read_bytes()
+    # The target may be a file of the user's own, also one by the name of a declared target.
+    own = target_in_kit(target.name)
     for room in ("engines", "export"):
         for declared in sorted(declared_folder(room).glob("*.toml")):
-            yield f"amfac_edge/_declared/{room}/{declared.name}", json_bytes(read_toml(declared))
+            place = f"amfac_edge/_declared/{room}/{declared.name}"
+            if place != own:
+                yield place, json_bytes(read_toml(declared))
+    yield own, json_bytes(target.table)
+
+
+def target_in_kit(name: str) -> str:
+    """Where a kit has the declaration of the target that it is for."""
+    return f"amfac_edge/_declared/engines/{name}.toml"
 
 
 def _script(name: str, does: str) -> bytes:

@@ -72,7 +72,7 @@ def test_without_this_package_installed_no_extra_of_it_is_named(fake_root: FakeR
     path = site(numpy="1.26.4")
     (Path(path[0]) / "amfac_edge-0.1.0.dist-info" / "METADATA").unlink()
     (Path(path[0]) / "amfac_edge-0.1.0.dist-info").rmdir()
-    assert diagnosed(fake_root, path).abilities[0].cure == 'pip install "onnxruntime>=1.17" "opencv-python>=4.5"'
+    assert diagnosed(fake_root, path).abilities[0].cure == 'pip install "onnxruntime>=1.18" "opencv-python>=4.5"'
 
 
 def test_scoring_and_training_lack_the_evaluator_alone(fake_root: FakeRoot, site: Site) -> None:
@@ -214,7 +214,7 @@ def test_opencv_of_pip_on_a_board(fake_root: FakeRoot, site: Site) -> None:
 def test_a_board_is_never_told_to_take_opencv_from_pip(fake_root: FakeRoot, site: Site) -> None:
     found = diagnosed(board(fake_root), site(numpy="1.26.4"))
     assert not found.runs_on_cpu
-    assert found.abilities[0].cure == 'sudo apt install nvidia-jetpack && pip install "onnxruntime>=1.17"'
+    assert found.abilities[0].cure == 'sudo apt install nvidia-jetpack && pip install "onnxruntime>=1.18"'
 
 
 def test_modules_of_the_board_that_an_environment_hides(fake_root: FakeRoot, site: Site) -> None:

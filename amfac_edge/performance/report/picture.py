@@ -8,6 +8,7 @@ import numpy as np
 
 from amfac_edge.drawing import Panel, Series, draw_curves
 from amfac_edge.drawing.curves import PALETTE
+from amfac_edge.performance import percentile
 from amfac_edge.performance.report.runs import STAGES
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ def _shares(runs: Sequence[Run]) -> Panel:
     """Milliseconds within which a share of the samples were done: the distribution, lying on its side."""
     shares = np.linspace(0, 100, _POINTS)
     series = [
-        Series(_ascii(run.name), shares, np.percentile(run.whole.samples_ms, shares, method="inverted_cdf"))
+        Series(_ascii(run.name), shares, [percentile(ascending, share) for share in shares])
         for run in runs
+        for ascending in [sorted(run.whole.samples_ms)]
     ]
     ends = [min(min(run.whole.samples_ms) for run in runs), max(max(run.whole.samples_ms) for run in runs)]
     boundaries = ", ".join(dict.fromkeys(_ascii(run.whole.boundary) for run in runs))
