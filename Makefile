@@ -29,7 +29,7 @@ help:
 	@echo "make peers     environments of what people use instead (1 GB) into .make: amfac-bench peers times them too"
 	@echo "make check     the quality tools alone          make tests     the tests alone"
 	@echo "make coverage  the tests, and which lines none of them reaches"
-	@echo "make test-310  the board's tests on Python 3.10, where one is found"
+	@echo "make test-310  the board's tests on Python 3.10 and the oldest libraries, where one is found"
 	@echo "make package   wheel and source archive into dist/"
 	@echo "make clean     remove what the others made"
 
@@ -208,10 +208,11 @@ tests: $(INSTALLED)
 coverage: $(INSTALLED)
 	$(RUN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term
 
-# What a JetPack 6 board runs, on its Python: no torch here. onnx only builds the tests' own files.
+# What a JetPack 6 board runs, on its Python, and on the oldest libraries that are promised: no torch here. onnx only
+# builds the tests' own files.
 FLOOR := .make/venv-310
-LEAN_TESTS := $(filter-out tests/networks tests/graph tests/pipeline tests/accuracy tests/training tests/cli \
-    tests/house, \
+LEAN_TESTS := $(filter-out tests/networks tests/graph tests/quantization tests/pipeline tests/accuracy \
+    tests/training tests/cli tests/house, \
     $(patsubst %/,%,$(sort $(dir $(wildcard tests/*/test_*.py))))) \
     $(addprefix tests/,cli/test_command.py house/test_commands.py house/test_lean_import.py house/test_root.py)
 
@@ -222,10 +223,10 @@ test-310:
 $(FLOOR)/.tested: .FORCE $(FLOOR)/.installed
 	$(FLOOR)/bin/python -m pytest $(PYTEST_ARGS) -m "not gpu and not jetson" $(LEAN_TESTS)
 
-$(FLOOR)/.installed: pyproject.toml requirements/constraints.txt
-	@"$(PYTHON_FLOOR)" -m venv $(FLOOR)
-	@$(FLOOR)/bin/python $(PIP_INSTALL) -e ".[cpu]" onnx hypothesis pytest pytest-randomly pytest-socket \
-	    pytest-timeout pytest-xdist
+$(FLOOR)/.installed: pyproject.toml requirements/floor.txt
+	@"$(PYTHON_FLOOR)" -m venv --clear $(FLOOR)
+	@$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements/floor.txt -e ".[cpu]" onnx \
+	    hypothesis pytest pytest-randomly pytest-socket pytest-timeout pytest-xdist
 	@touch $@
 
 .PHONY: .FORCE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,26 +75,28 @@ class Boxes:
         image_ids: (M,) int64.
         boxes: (M, 4) float64 xyxy in picture pixels.
         scores: (M,) float64 of the detector, 1 for boxes that somebody drew.
+        is_ground_truth: whether somebody drew them.
     """
 
     source: str
     image_ids: NDArray[np.int64]
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
+    is_ground_truth: bool = False
 
-    @property
-    def is_ground_truth(self) -> bool:
-        """Whether somebody drew them."""
-        return self.source == _TRUTH
+    def chosen(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Boxes:
+        """These only.
 
-
-_TRUTH = "ground truth"
+        Args:
+            rows: (M,) bool, or indices.
+        """
+        return replace(self, image_ids=self.image_ids[rows], boxes=self.boxes[rows], scores=self.scores[rows])
 
 
 def ground_truth_boxes(people: PeopleSet) -> Boxes:
     """The boxes of the people that can be scored: labelled joints, no groups."""
     found = people.chosen(people.labelled)
-    return Boxes(_TRUTH, found.image_ids, found.boxes, np.ones(len(found)))
+    return Boxes("ground truth", found.image_ids, found.boxes, np.ones(len(found)), is_ground_truth=True)
 
 
 def load_boxes(path: Path, people: PeopleSet) -> Boxes:
@@ -217,7 +219,12 @@ def _score(entry: dict[str, Any], index: int, path: Path) -> float:
 def _box(box: object, index: int, path: Path) -> tuple[float, float, float, float]:
     good = isinstance(box, list) and len(box) == 4 and all(type(value) in _NUMBERS for value in box)  # noqa: PLR2004
     x, y, width, height = box if isinstance(box, list) and good else (np.nan,) * 4
-    if not (max(abs(x), abs(y)) <= _FARTHEST and _SMALLEST <= width <= _FARTHEST and _SMALLEST <= height <= _FARTHEST):
+    if not (
+        abs(x) <= _FARTHEST
+        and abs(y) <= _FARTHEST
+        and _SMALLEST <= width <= _FARTHEST
+        and _SMALLEST <= height <= _FARTHEST
+    ):
         raise InputError(
             f"{path}: entry {index}: bbox: expected [x, y, width, height] with an area, got {_shown(box)}", cure=_CURE
         )

@@ -104,10 +104,10 @@ class Trial:
 
 
 def upper_quantile(values: NDArray[np.floating], part: float) -> float:
-    """The smallest of `values` (any shape) that no less than `part` of them, 0 to 1, lie below or at.
+    """The quantile of `values` (of any shape) at `part`, 0 to 1; between two of them the higher one.
 
-    Without interpolation, which has no answer between infinities; NumPy has a name for it from 1.22 on, and a board's
-    is older.
+    Without interpolation, which has no answer between infinities. NumPy's name for it is `method="higher"`, but only
+    from 1.22 on, and a board's is older.
     """
     ascending = np.sort(values, axis=None)
     return float(ascending[math.ceil(part * (ascending.size - 1))])

@@ -133,7 +133,9 @@ def _contents(kit: Path) -> tuple[Path, Target, tuple[str, ...]]:
             table.fault("target", f"{json.dumps(target)} is no target's name")
     for each, digest in digests.items():
         _check_beside(kit / Path(each).name, digest)
-    return kit / name, load_target(kit / target_in_kit(target)), words
+    # Its own declaration, as far as it lies there: the target may be no one's but the user's.
+    declared = kit / target_in_kit(target)
+    return kit / name, load_target(declared if declared.is_file() else target), words
 
 
 def _check_beside(path: Path, digest: str) -> None:

@@ -7,6 +7,7 @@ x + width, y + height). A joint is x, y and v: 0 not labelled, 1 labelled and hi
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,15 @@ class PeopleSet:
             raise InputError(
                 f"{self.name}: was loaded without its pictures", cure="Give --images FOLDER or --images FILE.tar."
             )
+
+    def digest(self) -> str:
+        """SHA-256 in hex of the people and of what their pictures are called, not of the pictures."""
+        digest = hashlib.sha256(" ".join(self.skeleton.joints).encode())
+        for name in _ARRAYS:
+            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        for number, record in sorted(self.images.items()):
+            digest.update(f"{number} {record.file_name} {record.height} {record.width}\n".encode())
+        return digest.hexdigest()
 
     def chosen(self, people: NDArray[np.bool_] | NDArray[np.integer]) -> PeopleSet:
         """The same set with these people only; its pictures all stay.

@@ -216,10 +216,10 @@ def _check_folder(out: Path, *, resume: bool) -> None:
     state = out / STATE
     if resume and not state.is_file():
         raise InputError(f"{state}: there is no training to go on with", cure="Leave --resume out to begin one.")
-    if not resume and state.exists():
-        raise InputError(
-            f"{out}: has a training already ({STATE})", cure="Go on with it by --resume, or choose another --out."
-        )
+    there = [name for name in (STATE, BEST, LAST) if (out / name).exists()]
+    if not resume and there:
+        goes_on = "Go on with it by --resume, or choose" if STATE in there else "Choose"
+        raise InputError(f"{out}: has a training already ({there[0]})", cure=f"{goes_on} another --out.")
     writable_folder(out)
 
 
@@ -291,15 +291,21 @@ class _Keeper:
 
 
 def _settings(plan: TrainingPlan, processes: Processes) -> dict[str, Any]:
-    """What must be the same when a training goes on: all that changes a weight, nothing else."""
-    recipe = plan.recipe.as_json()
+    """What must be the same when a training goes on: all that changes a weight or says which are the best."""
+    recipe, held_out = plan.recipe.as_json(), plan.held_out
     del recipe["training"]["workers"], recipe["training"]["paper"], recipe["training"]["scratch"]
     return {
         "recipe": recipe,
         "optimization": optimization_as_json(plan.rule),
-        "data": [plan.people.name, len(plan.people)],
+        "data": _identity(plan.people),
+        # Scores of others, or by another protocol, can't be compared with the best so far.
+        "held_out": None if held_out is None else [*_identity(held_out), plan.protocol or protocol_of(held_out)],
         "seed": plan.seed,
         "precision": plan.precision,
         "processes": processes.count,
         "on_fault": plan.on_fault,
     }
+
+
+def _identity(people: PeopleSet) -> list[Any]:
+    return [people.name, len(people), people.digest()]

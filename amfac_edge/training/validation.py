@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from amfac_edge.accuracy import (
-    Boxes,
     LogitsPredictor,
     Predictions,
     ground_truth_boxes,
@@ -61,7 +60,7 @@ def held_out_score(
     found, fault = None, None
     unread: dict[int, str] = {}
     if mine.any():
-        here = Boxes(boxes.source, boxes.image_ids[mine], boxes.boxes[mine], boxes.scores[mine])
+        here = boxes.chosen(mine)
         predictor = LogitsPredictor(recipe, network_logits(network))
         try:
             result = predict_people(predictor, people, here, on_fault=on_fault, may_find_none=True)

@@ -178,6 +178,13 @@ def test_a_detectors_boxes_are_read(tmp_path: Path) -> None:
     boxes = load_boxes(path, people)
     assert (boxes.source, boxes.is_ground_truth, boxes.scores.tolist()) == ("boxes.json", False, [0.5])
     assert boxes.boxes.tolist() == [[1, 2, 31, 42]]
+    for box in ("[NaN, 2, 30, 40]", "[1, NaN, 30, 40]", "[1, 2, NaN, 40]", "[1, 2, 30, NaN]", "[1, 1e7, 30, 40]"):
+        path.write_text(f'[{{"image_id": 1, "bbox": {box}, "score": 0.5}}]')
+        with pytest.raises(InputError, match=r"entry 0: bbox: expected \[x, y, width, height\]"):
+            load_boxes(path, people)
+    named = tmp_path / "ground truth"
+    named.write_text('[{"image_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5}]')
+    assert not load_boxes(named, people).is_ground_truth
     path.write_text('[{"image_id": 9, "bbox": [1, 2, 30, 40], "score": 0.5}]')
     with pytest.raises(InputError, match="its image_id 9 is none of the 2 pictures"):
         load_boxes(path, people)

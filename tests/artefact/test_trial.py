@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from amfac_edge.artefact.trial import Trial, crops_in_a_frame, read_trial, trial_bytes
+from amfac_edge.artefact.trial import Trial, crops_in_a_frame, read_trial, trial_bytes, upper_quantile
 from amfac_edge.errors import ModelFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 N, K = 10, 20
 
@@ -72,6 +74,19 @@ def _npz(**arrays: Any) -> bytes:  # noqa: ANN401 - arrays of every type
     return stream.getvalue()
 
 
+def _npy(array: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def test_an_upper_quantile_is_the_higher_of_two() -> None:
+    values = np.random.default_rng(0).permutation(101).reshape(1, 101).astype(np.float64)
+    assert [upper_quantile(values, part) for part in (0.0, 0.5, 0.991, 1.0)] == [0, 50, 100, 100]
+    assert upper_quantile(np.array([1.0, 2.0, np.inf, np.inf]), 0.5) == np.inf
+    assert upper_quantile(np.array([7.0]), 0.99) == 7.0
+
+
 def test_damaged_ones_are_refused(trial: Trial, tmp_path: Path) -> None:
     path = tmp_path / "trial.npz"
     whole = trial_bytes(trial)
@@ -87,6 +102,7 @@ def test_damaged_ones_are_refused(trial: Trial, tmp_path: Path) -> None:
         _npz(**fields | {"scores": trial.scores.astype(np.float64)}, allowed=allowed),
         _npz(**fields | {"clear": pickled}, allowed=allowed),
         _npz(**fields, allowed=np.array([1.0, 2.0, 3.0])),
+        _npy(trial.scores),
     ):
         path.write_bytes(content)
         with pytest.raises(ModelFileError, match=r"trial\.npz: not the trial of a kit"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,12 @@ def test_every_field_is_taken_as_it_stands(written: Writer) -> None:
     assert (people.images[1].width, people.images[1].height, people.images[1].crowd_index) == (64, 80, 0.25)
     assert people.labelled.tolist() == [True]
     assert people.faults == ()
+
+
+def test_a_person_may_fill_a_large_photograph(written: Writer) -> None:
+    data = _data(_annotation(bbox=[10, 20, 2400, 2500], area=3_500_000.0))
+    data["images"][0] |= {"width": 4000, "height": 3000}
+    assert load_people(written(data)).areas.tolist() == [3_500_000.0]
 
 
 def test_groups_other_things_and_people_without_joints_are_told_apart(written: Writer) -> None:
@@ -124,6 +131,8 @@ def test_a_file_may_declare_a_skeleton_of_its_own(written: Writer) -> None:
         ({"keypoints": [1, 1, 7] * 17}, "keypoints: v is 0, 1 or 2, not 7"),
         ({"area": -1}, "area: expected a number from 0 on, got -1"),
         ({"area": [1]}, "area: expected a number"),
+        ({"area": 1e13}, "area: expected a number"),
+        ({"area": math.nan}, "area: expected a number"),
         ({"num_keypoints": "many"}, "num_keypoints: expected a whole number"),
         ({"iscrowd": [1]}, "iscrowd: expected 0 or 1"),
         ({"id": 5}, r"annotation 1 \(id 5\): its id 5 was there before"),

@@ -50,6 +50,23 @@ def calibrated(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
     return _export(folder / "tiny.pth", folder)
 
 
+def test_a_raw_twin_takes_a_recipe_that_fits_it(calibrated: Exported) -> None:
+    assert calibrated.raw_path is not None
+    twin = read_source(calibrated.raw_path)
+    same = dataclasses.replace(twin.recipe, name="renamed")
+    warmer = dataclasses.replace(same, temperature=3.0)
+    with pytest.MonkeyPatch.context() as patch:
+        for stated, calibration in ((same, twin.score_calibration), (warmer, None)):
+            patch.setattr("amfac_edge.pipeline.sources.load_recipe", lambda _, stated=stated: stated)
+            source = read_source(calibrated.raw_path, recipe="mine.toml")
+            assert (source.recipe, source.score_calibration) == (stated, calibration)
+            assert source.remarks[0] == "recipe renamed, as given; the file says tiny"
+    assert twin.score_calibration is not None
+    for name in ("amfacpose-r18-128x128", "eba-prnetcc-r18-128x128-crowdpose"):
+        with pytest.raises(ModelFileError, match=f"height, width, joints and bins are .*, recipe {name} says"):
+            read_source(calibrated.raw_path, recipe=name)
+
+
 def _run(crops: NDArray[np.uint8], recipe: Recipe, calibration: ScoreCalibration | None) -> list[NDArray[np.float32]]:
     """The contract around a network whose logits are the brightness of its columns and rows, three planes as joints."""
     size = (recipe.crop.height, recipe.crop.width)

@@ -43,6 +43,7 @@ import runpy, sys
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+_KIT_OF = '{"schema": "amfac-kit/1", "artefact": "x.onnx", "target": "%s"}'
 SCRIPTS = ["bench.py", "build.py", "doctor.py", "info.py", "run.py"]
 EVERY_MODULE = """
 import importlib, json, sys
@@ -245,6 +246,30 @@ def test_a_jetson_is_its_module_and_a_card_its_architecture(
         build_kit._check_machine(load_target(target))
 
 
+@pytest.mark.parametrize("stem", ["my-board", "orin-nano-8"])
+def test_a_target_of_ones_own_goes_along(
+    artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stem: str
+) -> None:
+    """Also one by the name of a declared target."""
+    own = tmp_path / f"{stem}.toml"
+    declared = Path(__file__).parents[2] / "engines" / "orin-nano-8.toml"
+    own.write_text(declared.read_text().replace("workspace_mib = 512", "workspace_mib = 300"))
+    target = load_target(own)
+    assert (target.name, target.builder.workspace_mib) == (stem, 300)
+    with tarfile.open(write_kit(artefact, target, tmp_path / "kits")) as archive:
+        archive.extractall(tmp_path / "board", filter="data")
+    kit = tmp_path / "board" / artefact.name.removesuffix(".onnx")
+    # Out of the kit, and by an installed package that looks at it.
+    assert "this kit is for" in bare("build.py", cwd=kit).stderr
+    found = build_kit.kit_around(kit / artefact.name)
+    assert found is not None
+    assert found[1] == target
+    # The same board by another declaration.
+    host = Host("linux", "aarch64", "orin-nano-8", gpus=(HostGpu("8.7"),))
+    monkeypatch.setattr(build_kit, "this_host", lambda: host)
+    build_kit._check_machine(found[1])
+
+
 def test_a_kit_that_was_changed_is_not_built(unpacked: Path, artefact: Path) -> None:
     (unpacked / artefact.name).write_bytes(artefact.read_bytes() + b"\0")
     done = bare("build.py", "--anyway", cwd=unpacked)
@@ -252,6 +277,11 @@ def test_a_kit_that_was_changed_is_not_built(unpacked: Path, artefact: Path) -> 
     assert "its manifest says" in done.stderr
     (unpacked / "kit.json").write_text('{"schema": "amfac-kit/1", "artefact": "../x.onnx", "target": "orin-nano-8"}')
     assert "is no ONNX file of this folder" in bare("build.py", "--anyway", cwd=unpacked).stderr
+    for content, said in (("", "not JSON"), ('{"schema": "amf', "not JSON"), (_KIT_OF % "../x", "is no target's name")):
+        (unpacked / "kit.json").write_text(content)
+        done = bare("build.py", "--anyway", cwd=unpacked)
+        assert done.returncode == 2
+        assert said in done.stderr
 
 
 def test_an_artefact_without_its_manifest_makes_no_kit(artefact: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -151,8 +152,37 @@ def test_other_data_is_no_continuation(plan_of: PlanOf, alone: Processes, watche
     plan = plan_of({"epochs": 1})
     train(plan, alone, watcher)
     other = replace(plan, people=generated_people(8, 1, height=64, width=64))
-    with pytest.raises(InputError, match=r'data was \["generated-16-0", 16\], now \["generated-8-1", 8\]'):
+    with pytest.raises(InputError, match=r'data was \["generated-16-0", 16, .*, now \["generated-8-1", 8, '):
         train(other, alone, watcher, resume=True)
+
+
+def test_data_of_the_same_name_and_number_are_no_continuation_either(
+    plan_of: PlanOf, alone: Processes, watcher: Silent
+) -> None:
+    held_out = generated_people(4, 9, height=64, width=64)
+    plan = plan_of({"epochs": 1}, held_out=held_out, protocol="pck")
+    train(plan, alone, watcher)
+    mirrored = plan.people.keypoints * np.array([-1.0, 1.0, 1.0]) + np.array([63.0, 0.0, 0.0])
+    for other, said in (
+        ({"people": replace(plan.people, keypoints=mirrored)}, "data was"),
+        ({"held_out": replace(held_out, boxes=held_out.boxes + 1)}, "held_out was"),
+        ({"held_out": None}, "held_out was .*, now null"),
+        ({"protocol": "coco"}, r'held_out was .*"pck"\], now .*"coco"\]'),
+    ):
+        with pytest.raises(InputError, match=said):
+            train(replace(plan, **other), alone, watcher, resume=True)
+
+
+@pytest.mark.parametrize("name", [BEST, LAST])
+def test_weights_without_a_state_are_not_overwritten(
+    plan_of: PlanOf, alone: Processes, watcher: Silent, name: str
+) -> None:
+    plan = plan_of({"epochs": 1})
+    plan.out.mkdir(exist_ok=True)
+    (plan.out / name).write_bytes(b"somebody's")
+    with pytest.raises(InputError, match=f"has a training already .{name}.\n.*Choose another --out"):
+        train(plan, alone, watcher)
+    assert (plan.out / name).read_bytes() == b"somebody's"
 
 
 def test_bad_data_is_refused_before_anything_is_written(plan_of: PlanOf, alone: Processes, watcher: Silent) -> None:
