@@ -1,4 +1,4 @@
-"""Commands in a text as they are typed here: those of an unpacked kit are its scripts."""
+"""Commands in a text as they are typed here: those of an unpacked kit are its scripts, and paths may have spaces."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from pathlib import Path
 
 import amfac_edge
 
-__all__ = ["as_typed"]
+__all__ = ["as_typed", "typed"]
 
 _COMMAND = re.compile(r"\bamfac-(\w+)\b")
+
+
+def typed(path: Path | str) -> str:
+    """A path as a word of a command line."""
+    return shlex.quote(str(path))
 
 
 def as_typed(text: str) -> str:
@@ -24,6 +29,6 @@ def as_typed(text: str) -> str:
 
     def script(command: re.Match[str]) -> str:
         path = folder / f"{command[1]}.py"
-        return f"python3 {shlex.quote(str(path))}" if path.is_file() else command[0]
+        return f"python3 {typed(path)}" if path.is_file() else command[0]
 
     return _COMMAND.sub(script, text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import amfac_edge
 from amfac_edge.artefact import Outcome, examine
-from amfac_edge.cli.as_typed import as_typed
+from amfac_edge.cli.as_typed import as_typed, typed
 from amfac_edge.cli.layout import coloured, section, wrapped
 from amfac_edge.sessions.host import this_host
 
@@ -99,7 +99,7 @@ def _targets(manifest: Manifest) -> str:
 def _next_step(path: Path, verdict: Verdict) -> str:
     wrong = [*verdict.of(Outcome.REFUSED), *verdict.of(Outcome.DIFFERS)]
     cure = next((check.cure for check in wrong if check.cure), None)
-    return f"To mend it: {cure}" if cure else f"Next: amfac-info {path}"
+    return f"To mend it: {cure}" if cure else f"Next: amfac-info {typed(path)}"
 
 
 def _clean(text: str) -> str:

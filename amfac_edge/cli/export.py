@@ -14,6 +14,7 @@ import numpy as np
 
 from amfac_edge.artefact import INT8, OPSETS, BatchRange, DetectorFacts, chosen_precision, manifest_path
 from amfac_edge.cameras import open_source
+from amfac_edge.cli.as_typed import typed
 from amfac_edge.cli.build_options import add_build_options, build_options, build_words
 from amfac_edge.cli.build_progress import BuildLine
 from amfac_edge.cli.command import CommandParser, Steps, run_command
@@ -346,7 +347,7 @@ def _sampling(found: Mapping[str, Any]) -> str:
 
 
 def _next_commands(exported: Exported) -> list[str]:
-    path = exported.path
+    path = typed(exported.path)
     if isinstance(exported.manifest.model, DetectorFacts):
         return ["  next:", f"    amfac-info {path}"]
     return [

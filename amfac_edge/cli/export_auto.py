@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import INT8, TENSORRT
+from amfac_edge.cli.as_typed import typed
 from amfac_edge.errors import AmfacError
 from amfac_edge.performance.faster import SpeedRatio, speed_ratio
 
@@ -112,7 +113,7 @@ class Choice:
             yield f"{head}{own}"
         elif self.fault:
             yield f"{head}{own} or INT8 was not measured: {self.fault}"
-            yield f"    amfac-bench {self.plain.file} {self.int8.file}"
+            yield f"    amfac-bench {typed(self.plain.file)} {typed(self.int8.file)}"
         elif chosen is None or speed is None:
             yield f"{head}{own} or INT8 is for the {self.target.title} to say: build both plans there, and run"
             yield "    amfac-bench A.plan B.plan"

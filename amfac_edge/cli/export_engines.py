@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import FP32, RTX, TENSORRT_8_OPSET, manifest_path
+from amfac_edge.cli.as_typed import typed
 from amfac_edge.cli.given_words import given_words
 from amfac_edge.compiler import profile_of
 from amfac_edge.errors import InputError
@@ -13,6 +14,7 @@ from amfac_edge.serving import Board, check_board
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from amfac_edge.artefact import Manifest
     from amfac_edge.compiler import BuildOptions, BuiltPlan
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from amfac_edge.pipeline import Exported
     from amfac_edge.pipeline.engines import Engine
 
-__all__ = ["add_board_options", "board_of", "engine_as_json", "engine_lines"]
+__all__ = ["add_board_options", "board_of", "engine_as_json", "engine_lines", "kit_words"]
 
 
 def add_board_options(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +103,7 @@ def _plan_lines(plan: BuiltPlan, target: Target) -> Iterator[str]:
         yield f"    built without a GPU for compute capability {capabilities}; nobody has seen it run."
         yield f"    It loads in TensorRT-RTX {facts.tensorrt_version} alone, not in trtexec or Triton."
         yield f"    On the {target.title}:"
-    yield f"    amfac-doctor {plan.path}"
+    yield f"    amfac-doctor {typed(plan.path)}"
 
 
 def _board_lines(plan: BuiltPlan, engine: Engine) -> Iterator[str]:
@@ -114,16 +116,21 @@ def _board_lines(plan: BuiltPlan, engine: Engine) -> Iterator[str]:
         yield f"    {path}"
 
 
+def kit_words(kit: Path) -> str:
+    """What builds the plan of a kit, where it lies."""
+    return f"tar xzf {typed(kit.name)} && python3 {typed(kit.name.removesuffix('.kit.tar.gz') + '/build.py')}"
+
+
 def _kit_lines(exported: Exported, target: Target, engine: Engine) -> Iterator[str]:
     assert engine.kit is not None
     folder = engine.kit.name.removesuffix(".kit.tar.gz")
     tensorrt = "8.6 to 10.x" if exported.manifest.extra["opset"] <= TENSORRT_8_OPSET else "10.3 or newer"
     yield f"  {engine.kit}: a kit in place of a plan of TensorRT proper, which only the {target.title} can build."
     yield "    Right by construction: nobody has seen it run there. There, with its own TensorRT and NumPy:"
-    yield f"      tar xzf {engine.kit.name} && python3 {folder}/build.py"
+    yield f"      {kit_words(engine.kit)}"
     yield f"    or, without this package, with TensorRT {tensorrt}:"
     options = _trtexec_options(exported.manifest, target, engine.options)
-    yield f"      trtexec --onnx={exported.path.name} --saveEngine={folder}.plan{options}"
+    yield f"      trtexec --onnx={typed(exported.path.name)} --saveEngine={typed(f'{folder}.plan')}{options}"
 
 
 def _trtexec_options(manifest: Manifest, target: Target, options: BuildOptions) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import TENSORRT, DetectorFacts
+from amfac_edge.cli.as_typed import typed
+from amfac_edge.cli.export_engines import kit_words
 from amfac_edge.errors import InputError, OutputError
 from amfac_edge.serving import write_triton
 
@@ -51,8 +53,9 @@ def triton_models(exported: Exported, engine: Engine | None, out: Path) -> list[
     facts = plan.manifest.plan if plan is not None else None
     # A plan of TensorRT-RTX loads in that library alone, which Triton has no backend for.
     fits = plan is not None and facts is not None and facts.flavour == TENSORRT
-    build = _build_words(engine) if engine is not None else ""
-    return write_triton(exported.path, out, plan=plan.path if plan is not None and fits else None, build=build)
+    build = kit_words(engine.kit) if engine is not None and engine.kit is not None else ""
+    plan_path = plan.path if plan is not None and fits else None
+    return write_triton(exported.path, out, for_cpu=engine is None, plan=plan_path, build=build)
 
 
 def triton_as_json(models: Sequence[TritonModel]) -> dict[str, object]:
@@ -66,8 +69,8 @@ def triton_as_json(models: Sequence[TritonModel]) -> dict[str, object]:
 
 def triton_lines(exported: Exported, engine: Engine | None, models: Sequence[TritonModel]) -> Iterator[str]:
     """What was written and how it is served, in lines."""
-    repository = models[0].folder.parent
-    yield f"  {repository}: a Triton model repository, with"
+    repository = typed(models[0].folder.parent)
+    yield f"  {models[0].folder.parent}: a Triton model repository, with"
     for one in models:
         yield f"    {one.folder.name}, version {one.version}{'' if one.is_new else ' (there already)'}"
     if models[0].lacks_plan:
@@ -87,9 +90,3 @@ def triton_lines(exported: Exported, engine: Engine | None, models: Sequence[Tri
             f"      tritonserver --model-repository={repository} --model-control-mode=explicit "
             f"--load-model={models[0].folder.name}_python"
         )
-
-
-def _build_words(engine: Engine) -> str:
-    if engine.kit is None:
-        return ""
-    return f"tar xzf {engine.kit.name} && python3 {engine.kit.name.removesuffix('.kit.tar.gz')}/build.py"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amfac_edge.cli.as_typed import typed
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
 from amfac_edge.declared.public_model import load_public_model, public_model_names
 from amfac_edge.errors import InputError
@@ -134,8 +135,8 @@ def _state(model: PublicModel) -> str:
 
 def _next(model: PublicModel, fetched: Fetched) -> str:
     if model.kind == "pose":
-        return f"amfac-export {fetched.path} --recipe {model.recipe} --target cpu"
-    return f"amfac-export {fetched.path} --target cpu"
+        return f"amfac-export {typed(fetched.path)} --recipe {model.recipe} --target cpu"
+    return f"amfac-export {typed(fetched.path)} --target cpu"
 
 
 def _facts(model: PublicModel) -> dict[str, Any]:

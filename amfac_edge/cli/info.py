@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact.identify import identify
-from amfac_edge.cli.as_typed import as_typed
+from amfac_edge.cli.as_typed import as_typed, typed
 from amfac_edge.cli.command import CommandParser, run_command
 from amfac_edge.declared.reading import read_toml
 from amfac_edge.declared.recipe import load_recipe, recipe_names
@@ -99,8 +99,8 @@ def _declaration(path: str) -> tuple[dict[str, Any], list[str]]:
     """A TOML file of the user's own: its schema, or else its tables, say whether it is a recipe or a target."""
     data = read_toml(Path(path))
     if str(data.get("schema", "")).startswith("amfac-target/") or "kind" in data:
-        return _target(load_target(path)), [f"amfac-export CHECKPOINT --target {path}"]
-    return _recipe(load_recipe(path)), _next_for_recipe(load_recipe(path), path)
+        return _target(load_target(path)), [f"amfac-export CHECKPOINT --target {typed(path)}"]
+    return _recipe(load_recipe(path)), _next_for_recipe(load_recipe(path), typed(path))
 
 
 def _next_for_recipe(recipe: Recipe, name: str) -> list[str]:
@@ -195,11 +195,11 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 def _next_for_file(path: str, facts: FileFacts) -> list[str]:
     if facts.kind == "onnx-artefact" and facts.manifest is not None and facts.manifest.input_kind in _FINDS_JOINTS:
-        return [f"amfac-run --engine {path} --source PICTURE --save poses.jpg", f"amfac-bench {path}"]
+        return [f"amfac-run --engine {typed(path)} --source PICTURE --save poses.jpg", f"amfac-bench {typed(path)}"]
     if facts.kind in {*_CHECKPOINTS, "onnx"}:
-        return [f"amfac-export {path} --target cpu"]
+        return [f"amfac-export {typed(path)} --target cpu"]
     if facts.kind.endswith("-plan"):
-        return [f"amfac-doctor {path}"]
+        return [f"amfac-doctor {typed(path)}"]
     return ["amfac-info"]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.cameras import shown_source
-from amfac_edge.cli.as_typed import as_typed
+from amfac_edge.cli.as_typed import as_typed, typed
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
 from amfac_edge.cli.first_run import engine_to_run
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
@@ -226,7 +225,7 @@ def _say_saved(files: Sequence[Overlay | CocoResults], *, finished: bool) -> Non
 
 
 def _say_next(arguments: argparse.Namespace) -> None:
-    engine, source = shlex.quote(str(arguments.engine)), shlex.quote(shown_source(arguments.source))
+    engine, source = typed(arguments.engine), typed(shown_source(arguments.source))
     commands = [f"amfac-bench {engine}", f"amfac-info {engine}"]
     if not arguments.save:
         commands.insert(0, f"amfac-run --engine {engine} --source {source} --save PATH")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.accuracy import PROTOCOLS
+from amfac_edge.cli.as_typed import typed
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command, say_left_out
 from amfac_edge.datasets import generated_people, join_people, load_people
 from amfac_edge.declared.recipe import load_recipe, recipe_from_json
@@ -244,7 +245,7 @@ def _say_what(recipe: Recipe, rule: OptimizationRule, people: PeopleSet, held_ou
 def _ending(out: Path, best: float | None, metric: str) -> str:
     file = "last.safetensors" if best is None else "best.safetensors"
     score = "" if best is None else f" ({metric} {best:.4f})"
-    return f"done: {out / file}{score}; next: amfac-export {out / file} --target cpu"
+    return f"done: {out / file}{score}; next: amfac-export {typed(out / file)} --target cpu"
 
 
 def _say(text: str) -> None:

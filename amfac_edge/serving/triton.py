@@ -98,12 +98,15 @@ def triton_name(artefact: Path) -> str:
     return checked_name(artefact.name.removesuffix(".onnx").removesuffix(".plan"))
 
 
-def write_triton(artefact: Path, out: Path, *, plan: Path | None = None, build: str = "") -> list[TritonModel]:
+def write_triton(
+    artefact: Path, out: Path, *, for_cpu: bool | None = None, plan: Path | None = None, build: str = ""
+) -> list[TritonModel]:
     """Write the models of an artefact into the repository `out`.
 
     Args:
         artefact: `.onnx` of amfac-export with its manifest, for a CPU, a board or a card.
         out: the repository, which may hold other models, and older versions of these.
+        for_cpu: whether ONNX Runtime runs it, without a plan; None where its target's name, "cpu", says so.
         plan: of TensorRT proper, with its manifest; for a board or card None means that none was built yet.
         build: the command that builds the plan, where there is none.
 
@@ -117,7 +120,8 @@ def write_triton(artefact: Path, out: Path, *, plan: Path | None = None, build: 
     """
     name = triton_name(artefact)
     content, manifest = read_artefact(artefact)
-    drafts = list(_drafts(name, artefact, content, manifest, plan, build))
+    for_cpu = manifest.target == "cpu" if for_cpu is None else for_cpu
+    drafts = list(_drafts(name, artefact, content, manifest, plan, build, for_cpu=for_cpu))
     writable_folder(out)
     try:
         with tempfile.TemporaryDirectory(
@@ -145,10 +149,14 @@ def _device(folder: Path) -> int:
 
 
 def _drafts(
-    name: str, artefact: Path, content: bytes, manifest: Manifest, plan: Path | None, build: str
+    name: str, artefact: Path, content: bytes, manifest: Manifest, plan: Path | None, build: str, *, for_cpu: bool
 ) -> Iterator[_Draft]:
     described = manifest_path(artefact).read_bytes()
-    yield _engine(name, content, described, manifest, plan, build)
+    if for_cpu:
+        files = {"model.onnx": content, "model.onnx.json": described}
+        yield _Draft(name, engine_config(name, manifest, ONNX), files)
+    else:
+        yield _planned(name, manifest, plan, build)
     if isinstance(manifest.model, DetectorFacts):
         return
     joints = len(skeleton(manifest.recipe.skeleton).joints)
@@ -201,10 +209,7 @@ def _drafts(
     yield _Draft(f"{name}_frame", ensemble_config(f"{name}_frame", [frame, boxes], [keypoints, scores], steps))
 
 
-def _engine(name: str, content: bytes, described: bytes, manifest: Manifest, plan: Path | None, build: str) -> _Draft:
-    if manifest.target == "cpu":
-        files = {"model.onnx": content, "model.onnx.json": described}
-        return _Draft(name, engine_config(name, manifest, ONNX), files)
+def _planned(name: str, manifest: Manifest, plan: Path | None, build: str) -> _Draft:
     config = engine_config(name, manifest, PLAN)
     if plan is None:
         # The folder that a kit unpacks to, and where its build.py writes, has the artefact's name.

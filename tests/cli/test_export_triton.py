@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +40,18 @@ def test_a_repository_is_written_for_a_cpu_and_a_card(
     assert "python3 tiny.rtx-3060.fp16/build.py" in (place / "NEXT.txt").read_text()
     assert f"tritonserver --model-repository={repository}\n" in err
     assert "--load-model=tiny.cpu.fp32_python" in err
+
+
+def test_commands_can_be_typed_though_a_folder_has_a_space(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, repository = tmp_path / "sp ace", tmp_path / "a repository"
+    words = [str(checkpoint), "--target", "cpu,orin-nano", "--out", str(out), "--triton", str(repository)]
+    assert main(words) == 0
+    lines = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith(("amfac-", "tritonserver", "tar "))]
+    assert ["amfac-bench", str(out / "tiny.cpu.fp32.onnx")] in commands
+    assert any(f"--model-repository={repository}" in command for command in commands)
 
 
 def test_frames_are_cut_by_the_graph_itself(checkpoint: Path, tmp_path: Path) -> None:

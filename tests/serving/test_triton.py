@@ -101,6 +101,13 @@ def test_the_configuration_holds_the_manifest_s_facts(artefact: Path, tmp_path: 
     assert [batch for batch in range(1, 9) if f'"batch {batch}", batch_size: {batch},' in config] == [1, 4]
 
 
+def test_a_cpu_of_ones_own_has_its_engine(artefact: Path, tmp_path: Path) -> None:
+    _for_board(artefact)
+    models = write_triton(artefact, tmp_path / "repository", for_cpu=True)
+    assert not models[0].lacks_plan
+    assert (tmp_path / "repository" / NAME / "1" / "model.onnx").is_file()
+
+
 def test_a_fixed_batch_is_a_model_without_batching(markers: ModuleType, tmp_path: Path) -> None:
     write_triton(markers.write_artefact(tmp_path / "fixed.onnx", batch="2"), tmp_path / "repository")
     config = (tmp_path / "repository" / "fixed" / "config.pbtxt").read_text()
