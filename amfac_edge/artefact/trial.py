@@ -104,10 +104,14 @@ class Trial:
 
 
 def upper_quantile(values: NDArray[np.floating], part: float) -> float:
-    """The quantile of `values` (of any shape) at `part`, 0 to 1; between two of them the higher one.
+    """A quantile; between two of the values the higher one.
 
     Without interpolation, which has no answer between infinities. NumPy's name for it is `method="higher"`, but only
     from 1.22 on, and a board's is older.
+
+    Args:
+        values: (N,) or (N,K), at least one.
+        part: 0 to 1.
     """
     ascending = np.sort(values, axis=None)
     return float(ascending[math.ceil(part * (ascending.size - 1))])
