@@ -221,15 +221,15 @@ test-310:
 	    echo "test-310 was skipped: no python3.10 here; the floor was only checked statically"; fi
 
 $(FLOOR)/.tested: .FORCE $(FLOOR)/.installed
+	@echo "on Python 3.10, with $$(cat $(FLOOR)/.installed)"
 	$(FLOOR)/bin/python -m pytest $(PYTEST_ARGS) -m "not gpu and not jetson" $(LEAN_TESTS)
 
-$(FLOOR)/.installed: pyproject.toml requirements/floor.txt
+$(FLOOR)/.installed: pyproject.toml requirements/floor.txt requirements/constraints.txt
 	@"$(PYTHON_FLOOR)" -m venv --clear $(FLOOR)
 	@install() { $(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -c "$$1" -e ".[cpu]" onnx \
 	    hypothesis pytest pytest-randomly pytest-socket pytest-timeout pytest-xdist; }; \
-	    install requirements/floor.txt || { echo "the oldest libraries can't be had here: the newest are tested instead"; \
-	    install requirements/constraints.txt; }
-	@touch $@
+	    if install requirements/floor.txt; then echo "the oldest libraries that are promised" > $@; else \
+	    install requirements/constraints.txt && echo "the newest libraries: pip could not install the oldest" > $@; fi
 
 .PHONY: .FORCE
 .FORCE:

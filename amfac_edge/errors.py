@@ -16,12 +16,14 @@ A message has two parts. `problem` says what is wrong, with the bad value in it;
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
 from importlib import metadata
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 __all__ = [
     "AmfacError",
@@ -36,6 +38,7 @@ __all__ = [
     "OutputError",
     "install_command",
     "near_names",
+    "typed",
 ]
 
 
@@ -125,6 +128,11 @@ def install_command(package: str, extra: str) -> str:
     except metadata.PackageNotFoundError:
         return f"pip install {package}"
     return f'pip install "amfac-edge[{extra}]"'
+
+
+def typed(path: Path | str) -> str:
+    """A path as a word of a command line, for cures and next steps: it may have spaces."""
+    return shlex.quote(str(path))
 
 
 def near_names(wrong: str, known: Iterable[str]) -> str:

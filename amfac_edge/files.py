@@ -37,8 +37,8 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 20
-# Bytes of a target's name in that of its temporary file.
-_LONGEST_STEM = 200
+# Bytes of a target's name, and letters of its suffix, in that of its temporary file.
+_LONGEST_STEM, _LONGEST_SUFFIX = 200, 16
 # The folders that writable_folder made within no_empty_folders.
 _made: ContextVar[list[Path] | None] = ContextVar("_made", default=None)
 
@@ -220,7 +220,8 @@ def _temporary_beside(target: Path) -> Path:
     # A name may be as long as names can be: what is added to it must not make it longer.
     stem = os.fsdecode(os.fsencode(target.name)[:_LONGEST_STEM])
     # The target's suffix stays last: writers such as OpenCV's choose the format by it.
-    path = target.with_name(f".{stem}.{secrets.token_hex(4)}.part{target.suffix}")
+    suffix = target.suffix if len(target.suffix) <= _LONGEST_SUFFIX else ""
+    path = target.with_name(f".{stem}.{secrets.token_hex(4)}.part{suffix}")
     try:
         with contextlib.suppress(FileNotFoundError):
             target.lstat()  # a name that is too long is told here, before any work

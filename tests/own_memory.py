@@ -22,7 +22,7 @@ def grown_in_every_part(sizes: Sequence[int]) -> int:
     """Bytes that a run grew by, of its size at the start and after each of its equal parts.
 
     What is kept grows in every part. The system gives some megabytes at once, in a process that had other work before
-    (huge pages, arenas of other threads): the part that grew least counts for all of them.
+    (huge pages, arenas of other threads), and may take some back: the part that grew second least counts for all.
     """
-    steps = [after - before for before, after in pairwise(sizes)]
-    return len(steps) * min(steps)
+    steps = sorted(after - before for before, after in pairwise(sizes))
+    return len(steps) * steps[1]

@@ -112,9 +112,14 @@ def upper_quantile(values: NDArray[np.floating], part: float) -> float:
     Args:
         values: (N,) or (N,K), at least one.
         part: 0 to 1.
+
+    Returns:
+        NaN where one of the values is.
     """
     ascending = np.sort(values, axis=None)
-    return float(ascending[math.ceil(part * (ascending.size - 1))])
+    # Sorting puts what is no number last, where no quantile may look.
+    place = -1 if np.isnan(ascending[-1]) else math.ceil(part * (ascending.size - 1))
+    return float(ascending[place])
 
 
 def crops_in_a_frame(

@@ -42,8 +42,10 @@ _OPTIONS = {
     "rtsp": (*_SIZES, "transport", "codec"),
 }
 _PASSED_ON = "camera."
-# Before an "@": what looks like host, path and parameter, and may be a user and a password with strange signs.
-_UNCLEAR = re.compile(r"[^:/?#@]*(:\d{1,5})?[/?].*=")
+# Before an "@": what looks like host, path and parameter, or like a path behind an IP address, and may be a user and a
+# password with strange signs.
+_UNCLEAR = re.compile(r"[^:/?#@]*(:\d{1,5})?[/?].*=|(\[[^\]]*\]|\d+(\.\d+){3})(:\d{1,5})?[/?]")
+_CHANNEL = re.compile(r"channel=\d{1,3}(?!\d)")
 # As some cameras want them: /user=admin&password=secret&channel=1, or all that with "_" in the place of "&".
 _IN_A_PATH = re.compile(r"(?:user|password|passwd|pwd|pass)=([^&;/?#=\s]+?)(?=_\w+=|[&;/?#\s]|$)", re.IGNORECASE)
 _LARGEST_SIDE, _MOST_FPS = 16_384, 1_000.0
@@ -78,7 +80,8 @@ class CameraAddress:
         for secret in sorted(_secrets(self.place), key=len, reverse=True):
             # A user "u" is in many words.
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-        return re.sub(r"(\w+://)\S*@", r"\1", text)
+        has_credentials = self.kind == "gst" or _credentials(self.place.partition("://")[2])[0]
+        return re.sub(r"(\w+://)\S*@", r"\1", text) if has_credentials else text
 
 
 def camera_address(source: str) -> CameraAddress | None:
@@ -129,8 +132,10 @@ def shown_source(source: str) -> str:
     if _UNCLEAR.match(credentials):
         return f"{found[1].lower()}://…"
     first, *path = host.partition("?")[0].split("/")
-    shown = itertools.takewhile(lambda segment: "=" not in segment, path)
-    return f"{found[1].lower()}://{'/'.join((first, *shown))}"
+    shown = [first, *itertools.takewhile(lambda segment: "=" not in segment, path)]
+    if len(shown) <= len(path) and (channel := _CHANNEL.search(path[len(shown) - 1])):
+        shown.append(channel[0])  # of several cameras of one recorder
+    return f"{found[1].lower()}://{'/'.join(shown)}"
 
 
 def _pipeline(pipeline: str) -> CameraAddress:

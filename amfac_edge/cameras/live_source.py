@@ -64,9 +64,8 @@ class CameraLimits:
         for name, value in vars(self).items():
             most = _LONGEST_WAIT_S if name in _WAITED else math.inf
             if value is not None and not 0 < value <= most:
-                raise InputError(
-                    f"{name} of a camera: {value:g} seconds", cure=f"Give seconds above 0, up to {most:g}."
-                )
+                cure = f"Give seconds above 0{f', up to {most:g}' if name in _WAITED else ''}."
+                raise InputError(f"{name} of a camera: {value:g} seconds", cure=cure)
 
 
 @dataclass(frozen=True)

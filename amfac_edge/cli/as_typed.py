@@ -1,21 +1,16 @@
-"""Commands in a text as they are typed here: those of an unpacked kit are its scripts, and paths may have spaces."""
+"""Commands in a text as they are typed here: those of an unpacked kit are its scripts."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import amfac_edge
+from amfac_edge.errors import typed
 
-__all__ = ["as_typed", "typed"]
+__all__ = ["as_typed"]
 
 _COMMAND = re.compile(r"\bamfac-(\w+)\b")
-
-
-def typed(path: Path | str) -> str:
-    """A path as a word of a command line."""
-    return shlex.quote(str(path))
 
 
 def as_typed(text: str) -> str:

@@ -17,7 +17,7 @@ from amfac_edge.cli.bench_forecast import forecasts_of, print_forecasts
 from amfac_edge.cli.bench_options import add_frame, check_seconds, frame_of, people_of, print_busy
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
 from amfac_edge.declared.recipe import recipe_names
-from amfac_edge.errors import AmfacError, InputError, ModelFileError
+from amfac_edge.errors import AmfacError, InputError, ModelFileError, typed
 from amfac_edge.files import writable_folder
 from amfac_edge.performance.against import TABLES
 from amfac_edge.performance.measuring import measure_artefact
@@ -221,10 +221,11 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _refuse_what_is_none(path: Path) -> None:
+    word = typed(path)
     if path.suffix.lower() in CHECKPOINT_SUFFIXES or (not path.exists() and str(path) in recipe_names()):
         raise InputError(
             f"{path}: {'a checkpoint' if path.suffix else 'a recipe'} is not what runs; an artefact is measured",
-            cure=f"amfac-export {path} --target cpu makes one; amfac-bench {path} --eager measures eager PyTorch.",
+            cure=f"amfac-export {word} --target cpu makes one; amfac-bench {word} --eager measures eager PyTorch.",
         )
     if not path.exists():
         raise ModelFileError(f"{path}: no such file", cure="Give the .onnx or .plan that amfac-export wrote.")

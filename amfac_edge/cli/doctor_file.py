@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import amfac_edge
 from amfac_edge.artefact import Outcome, examine
-from amfac_edge.cli.as_typed import as_typed, typed
+from amfac_edge.cli.as_typed import as_typed
 from amfac_edge.cli.layout import coloured, section, wrapped
+from amfac_edge.errors import typed
 from amfac_edge.sessions.host import this_host
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ import numpy as np
 
 from amfac_edge.artefact import INT8, OPSETS, BatchRange, DetectorFacts, chosen_precision, manifest_path
 from amfac_edge.cameras import open_source
-from amfac_edge.cli.as_typed import typed
 from amfac_edge.cli.build_options import add_build_options, build_options, build_words
 from amfac_edge.cli.build_progress import BuildLine
 from amfac_edge.cli.command import CommandParser, Steps, run_command
@@ -34,7 +33,7 @@ from amfac_edge.cli.export_triton import (
     triton_lines,
     triton_models,
 )
-from amfac_edge.errors import FrameError, GateError, InputError
+from amfac_edge.errors import FrameError, GateError, InputError, typed
 from amfac_edge.keypoints import crop_affines, warp_crops
 from amfac_edge.machine.this_machine import targets_for
 

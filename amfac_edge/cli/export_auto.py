@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact import INT8, TENSORRT
-from amfac_edge.cli.as_typed import typed
-from amfac_edge.errors import AmfacError
+from amfac_edge.errors import AmfacError, typed
 from amfac_edge.performance.faster import SpeedRatio, speed_ratio
 
 if TYPE_CHECKING:

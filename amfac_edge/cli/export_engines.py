@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import FP32, RTX, TENSORRT_8_OPSET, manifest_path
-from amfac_edge.cli.as_typed import typed
 from amfac_edge.cli.given_words import given_words
 from amfac_edge.compiler import profile_of
-from amfac_edge.errors import InputError
+from amfac_edge.errors import InputError, typed
 from amfac_edge.serving import Board, check_board
 
 if TYPE_CHECKING:

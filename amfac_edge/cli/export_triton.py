@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import TENSORRT, DetectorFacts
-from amfac_edge.cli.as_typed import typed
 from amfac_edge.cli.export_engines import kit_words
-from amfac_edge.errors import InputError, OutputError
+from amfac_edge.errors import InputError, OutputError, typed
 from amfac_edge.serving import write_triton
 
 if TYPE_CHECKING:

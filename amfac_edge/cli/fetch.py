@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amfac_edge.cli.as_typed import typed
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
 from amfac_edge.declared.public_model import load_public_model, public_model_names
-from amfac_edge.errors import InputError
+from amfac_edge.errors import InputError, typed
 from amfac_edge.fetching import Watch, fetch_model, model_folder
 from amfac_edge.fetching.models import part_of
 

@@ -17,7 +17,7 @@ from amfac_edge.artefact import manifest_from_metadata, manifest_path, read_mani
 from amfac_edge.artefact.detector_facts import outputs_of_detector
 from amfac_edge.artefact.onnx_header import read_onnx_header
 from amfac_edge.children import own_command
-from amfac_edge.errors import AmfacError, MachineError, ModelFileError
+from amfac_edge.errors import AmfacError, MachineError, ModelFileError, typed
 from amfac_edge.files import cache_folder, sha256_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _is_sound(artefact: Path) -> bool:
 def _export(path: Path, folder: Path) -> None:
     words = [str(path), "--target", "cpu", "--out", str(folder), "--json"]
     command = [*own_command("amfac_edge.cli.export:main"), *words]
-    by_hand = f"Or make it where they are, and bring both files: amfac-export {path.name} --target cpu"
+    by_hand = f"Or make it where they are, and bring both files: amfac-export {typed(path.name)} --target cpu"
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own
     except subprocess.TimeoutExpired as error:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.artefact.identify import identify
-from amfac_edge.cli.as_typed import as_typed, typed
+from amfac_edge.cli.as_typed import as_typed
 from amfac_edge.cli.command import CommandParser, run_command
 from amfac_edge.declared.reading import read_toml
 from amfac_edge.declared.recipe import load_recipe, recipe_names
 from amfac_edge.declared.target import load_target, target_names
-from amfac_edge.errors import InputError, install_command, near_names
+from amfac_edge.errors import InputError, install_command, near_names, typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.cameras import shown_source
-from amfac_edge.cli.as_typed import as_typed, typed
+from amfac_edge.cli.as_typed import as_typed
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command
 from amfac_edge.cli.first_run import engine_to_run
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
@@ -16,7 +16,7 @@ from amfac_edge.cli.run_archive import add_archive_options, archive_outputs, is_
 from amfac_edge.cli.run_live import add_live_options, check_live_options, source_of, stats_of
 from amfac_edge.cli.run_people import add_people_options, check_people_options, detector_remark, people_of
 from amfac_edge.cli.run_screen import Screens, add_screen_options, check_screen_options
-from amfac_edge.errors import InputError
+from amfac_edge.errors import InputError, typed
 from amfac_edge.files import refuse_overwriting, writable_folder
 from amfac_edge.live import BoxFile, CocoResults, Overlay, PoseLines, Tally, bounded_frames, posed_frames
 from amfac_edge.runtime import PoseEstimator

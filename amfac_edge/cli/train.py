@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amfac_edge.accuracy import PROTOCOLS
-from amfac_edge.cli.as_typed import typed
 from amfac_edge.cli.command import CommandParser, ProgressBar, run_command, say_left_out
 from amfac_edge.datasets import generated_people, join_people, load_people
 from amfac_edge.declared.recipe import load_recipe, recipe_from_json
-from amfac_edge.errors import InputError
+from amfac_edge.errors import InputError, typed
 from amfac_edge.keypoints import skeleton
 from amfac_edge.sessions import usable_cores
 

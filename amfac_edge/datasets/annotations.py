@@ -198,7 +198,7 @@ class _PersonReader:
         labelled = sum(value > 0 for value in keypoints[2::3])
         area = entry.get("area", (box[2] - box[0]) * (box[3] - box[1]))
         if type(area) not in _NUMBERS or not 0 <= area <= _FARTHEST**2:
-            raise ValueError(f"area: expected a number from 0 on, got {_shown(area)}")
+            raise ValueError(f"area: expected a number within 0 and {_FARTHEST**2:g}, got {_shown(area)}")
         count = entry.get("num_keypoints", labelled)
         if not _is_id(count):
             raise ValueError(f"num_keypoints: expected a whole number, got {_shown(count)}")

@@ -120,7 +120,9 @@ class PeopleSet:
         for name in _ARRAYS:
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         for number, record in sorted(self.images.items()):
-            digest.update(f"{number} {record.file_name} {record.height} {record.width}\n".encode())
+            digest.update(
+                f"{number} {record.file_name} {record.height} {record.width}\n".encode("utf-8", "surrogatepass")
+            )
         return digest.hexdigest()
 
     def chosen(self, people: NDArray[np.bool_] | NDArray[np.integer]) -> PeopleSet:

@@ -6,7 +6,7 @@ worker processes may do at the same time.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import tarfile
 from pathlib import Path, PurePosixPath
@@ -73,7 +73,12 @@ class FolderPictures:
         Raises:
             FrameError: absent or unreadable; the message names it.
         """
-        path = self._path(name)
+        try:
+            path = self._path(name)
+        except OSError as error:
+            raise FrameError(
+                f"{self._folder}: {name!r} can't be read: {error.strerror or error}", cure="Check the folder's rights."
+            ) from error
         if path is None:
             raise FrameError(f"{self._folder}: has no picture {name!r}", cure="Give the folder that has it.")
         try:
@@ -85,9 +90,12 @@ class FolderPictures:
         if not _harmless(name):
             return None
         for path in (self._folder / name, self._folder / PurePosixPath(name).name):
-            with contextlib.suppress(OSError):  # a name longer than names can be
+            try:
                 if path.is_file():
                     return path
+            except OSError as error:  # noqa: PERF203 - of two
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
         return None
 
 

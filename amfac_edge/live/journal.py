@@ -11,7 +11,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from amfac_edge.errors import InputError, OutputError
+from amfac_edge.errors import InputError, OutputError, typed
 from amfac_edge.files import file_bytes, json_bytes, json_value, write_bytes
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class LineJournal:
         if begun and not resume:
             raise InputError(
                 f"{self.part}: an unfinished run lies here",
-                cure=f"Go on with it by --resume, or remove it to begin anew: rm {self.part}",
+                cure=f"Go on with it by --resume, or remove it to begin anew: rm {typed(self.part)}",
             )
         if begun:
             _check_facts(self.part, facts)
@@ -158,7 +158,7 @@ def is_complete(path: Path, facts: Mapping[str, Any]) -> bool:
 
 def _check_facts(lines: Path, facts: Mapping[str, Any]) -> None:
     path = _facts_path(lines)
-    cure = f"Give what it was begun with, or another name; to begin anew: rm {lines}"
+    cure = f"Give what it was begun with, or another name; to begin anew: rm {typed(lines)}"
     try:
         found = json_value(file_bytes(path, limit=_SIZE_LIMIT, what="description of the lines"))
     except (ValueError, RecursionError) as error:

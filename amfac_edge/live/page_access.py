@@ -121,7 +121,8 @@ class PageAccess:
         if scheme.lower() == "bearer" and self.is_token(text.strip()):
             return True
         # Ours needs no quotes. Python's own reader of cookies takes minutes for some (CVE-2024-7592).
-        kept = dict(part.strip().partition("=")[::2] for part in (cookie or "").split(";")).get(self._cookie_name, "")
+        parts = [part.strip().partition("=") for part in (cookie or "").split(";")]
+        kept = next((value for name, _, value in parts if name == self._cookie_name), "")
         return hmac.compare_digest(kept.encode(), self._proof.encode())
 
     def cookie(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from statistics import median
@@ -87,8 +88,12 @@ class LiveStats:
         for listener in tuple(self._listeners):
             try:
                 listener(stats)
-            except Exception:  # noqa: BLE001, PERF203 - a full disk, or a fault of the listener's, must not end the app
+            except (OSError, ValueError):  # a full disk or a closed pipe must not end the app  # noqa: PERF203
                 self._listeners.remove(listener)
+            except Exception as error:  # noqa: BLE001 - nor must a fault of the app's own listener, which is told
+                self._listeners.remove(listener)
+                fault = f"{type(error).__name__}: {error}"
+                sys.stderr.write(f"a listener of the statistics failed, and is told no more: {fault}\n")
 
     def _now(self) -> dict[str, Any]:
         now = time.monotonic()

@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from amfac_edge.declared.reading import Table, reading
-from amfac_edge.errors import AmfacError, InputError
+from amfac_edge.errors import AmfacError, InputError, typed
 from amfac_edge.files import file_bytes, json_value, sha256_of, write_bytes
 from amfac_edge.performance.sample_coding import CODING, coded_samples, decoded_samples, whole_nanoseconds
 from amfac_edge.performance.samples import Conditions, Measured
@@ -174,7 +174,7 @@ def check_engine(receipt: Receipt, engine: Path, *, where: str) -> None:
         raise InputError(
             f"{where}: it was taken of another engine: {receipt.conditions.artefact} of SHA-256 "
             f"{receipt.conditions.sha256[:16]}…, and {engine} has {found[:16]}…",
-            cure=f"Measure it: amfac-bench {engine}",
+            cure=f"Measure it: amfac-bench {typed(engine)}",
         )
 
 

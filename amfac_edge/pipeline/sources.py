@@ -127,8 +127,8 @@ def _onnx_source(path: Path, stated: Recipe | None) -> Source:
 
 
 def _scored_by(recipe: Recipe) -> tuple[object, ...]:
-    """What a score, and so its calibration, depends on besides the weights."""
-    return recipe.skeleton, recipe.crop, recipe.bins, recipe.temperature
+    """What a calibrated score depends on besides the weights; its temperature is its own."""
+    return recipe.skeleton, recipe.crop, recipe.bins, recipe.mean, recipe.std
 
 
 def _assumptions(recipe: Recipe, opset: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from amfac_edge.datasets import generated_people, load_people, read_data_source
 from amfac_edge.declared.calibration_set import crop_form
-from amfac_edge.errors import InputError
+from amfac_edge.errors import InputError, typed
 from amfac_edge.keypoints import crop_affines, skeleton, warp_crops
 from amfac_edge.quantization.unlabelled import SMALLEST_BOX, unlabelled_people
 
@@ -121,7 +121,7 @@ def check_digest(chosen: Calibration, recipe: Recipe, digest: str) -> None:
             f"calibration set {declared.name}: its {len(chosen.people)} crops of {form} have the digest\n    {digest}\n"
             f"  and {declared.table} pins\n    {pinned}{why}",
             cure="Pictures, annotations, seed, augmentation or OpenCV are not those that it was pinned with. Where "
-            f"that is meant: amfac-calibrate --check {declared.table} --recipe {recipe.name} --pin",
+            f"that is meant: amfac-calibrate --check {typed(declared.table)} --recipe {recipe.name} --pin",
         )
 
 

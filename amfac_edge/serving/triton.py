@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from amfac_edge.artefact import DetectorFacts, TensorSpec, manifest_beside, manifest_path, read_artefact
-from amfac_edge.errors import ModelFileError, OutputError
+from amfac_edge.errors import ModelFileError, OutputError, typed
 from amfac_edge.files import writable_folder
 from amfac_edge.keypoints import skeleton
 from amfac_edge.serving.triton_config import (
@@ -246,7 +246,7 @@ def _published(draft: _Draft, out: Path, scratch: Path) -> TritonModel:
     if not config.is_file() or config.read_text(encoding="utf-8", errors="replace") != draft.config:
         raise OutputError(
             f"{config}: not the configuration that the model {draft.name} needs: it was edited, or is of another model",
-            cure=f"Give another --triton folder, or move this one away: mv {folder} ELSEWHERE",
+            cure=f"Give another --triton folder, or move this one away: mv {typed(folder)} ELSEWHERE",
         )
     versions = [int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir()]
     latest = max(versions, default=0)

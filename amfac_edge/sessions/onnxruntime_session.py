@@ -12,7 +12,7 @@ import numpy as np
 
 from amfac_edge.artefact import IMAGES_INPUT, Manifest, TensorSpec, manifest_from_metadata, manifest_path, read_manifest
 from amfac_edge.children import ChildFailure, call_in_child
-from amfac_edge.errors import InputError, MachineError, MissingExtraError, ModelFileError
+from amfac_edge.errors import InputError, MachineError, MissingExtraError, ModelFileError, typed
 from amfac_edge.sessions.ahead import Ahead, Ticket
 from amfac_edge.sessions.arguments import check_affines, check_crops, check_frame, check_images
 from amfac_edge.sessions.contract import check_contract, check_input_kind, facts_of, results_of
@@ -189,7 +189,7 @@ def _manifest_inside(path: Path) -> Manifest:
     if manifest is None:
         raise ModelFileError(
             f"{path}: not an artefact of amfac-export: no {manifest_path(path).name} beside it, no metadata inside",
-            cure=f"Run amfac-export {path} --target cpu first; it takes any SimCC model, RTMDet and YOLOX.",
+            cure=f"Run amfac-export {typed(path)} --target cpu first; it takes any SimCC model, RTMDet and YOLOX.",
         )
     return manifest
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from amfac_edge.artefact import read_plan_header
 from amfac_edge.artefact.identify import identify
-from amfac_edge.errors import InputError, ModelFileError
+from amfac_edge.errors import InputError, ModelFileError, typed
 
 if TYPE_CHECKING:
     from amfac_edge.sessions.session import DetectorSession, PoseSession
@@ -137,9 +137,9 @@ def _refuse_other_kinds(path: Path) -> None:
         return
     cure = "Give the .onnx or .plan that amfac-export wrote."
     if found.kind in _CHECKPOINTS:
-        cure = f"amfac-export {path} --target auto makes an artefact of it."
+        cure = f"amfac-export {typed(path)} --target auto makes an artefact of it."
     elif found.kind == "manifest":
         cure = f"Give the artefact that it describes: {path.with_suffix('')}, say."
     elif path.name.endswith(_KIT):
-        cure = f"It is a board kit: tar xzf {path} on the board, and run the build.py in it."
+        cure = f"It is a board kit: tar xzf {typed(path)} on the board, and run the build.py in it."
     raise ModelFileError(f"{path}: no artefact: {found.title}", cure=cure)

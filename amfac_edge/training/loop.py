@@ -213,13 +213,16 @@ def _check_people(plan: TrainingPlan) -> None:
 
 
 def _check_folder(out: Path, *, resume: bool) -> None:
-    state = out / STATE
-    if resume and not state.is_file():
-        raise InputError(f"{state}: there is no training to go on with", cure="Leave --resume out to begin one.")
     there = [name for name in (STATE, BEST, LAST) if (out / name).exists()]
+    goes_on = STATE in there
+    if resume and not goes_on:
+        cure = (
+            "Choose another --out; --init begins with these weights." if there else "Leave --resume out to begin one."
+        )
+        raise InputError(f"{out / STATE}: there is no training to go on with", cure=cure)
     if not resume and there:
-        goes_on = "Go on with it by --resume, or choose" if STATE in there else "Choose"
-        raise InputError(f"{out}: has a training already ({there[0]})", cure=f"{goes_on} another --out.")
+        cure = "Go on with it by --resume, or choose another --out." if goes_on else "Choose another --out."
+        raise InputError(f"{out}: has a training already ({there[0]})", cure=cure)
     writable_folder(out)
 
 
@@ -299,7 +302,9 @@ def _settings(plan: TrainingPlan, processes: Processes) -> dict[str, Any]:
         "optimization": optimization_as_json(plan.rule),
         "data": _identity(plan.people),
         # Scores of others, or by another protocol, can't be compared with the best so far.
-        "held_out": None if held_out is None else [*_identity(held_out), plan.protocol or protocol_of(held_out)],
+        "held_out": None
+        if held_out is None
+        else _identity(held_out) | {"protocol": plan.protocol or protocol_of(held_out)},
         "seed": plan.seed,
         "precision": plan.precision,
         "processes": processes.count,
@@ -307,5 +312,5 @@ def _settings(plan: TrainingPlan, processes: Processes) -> dict[str, Any]:
     }
 
 
-def _identity(people: PeopleSet) -> list[Any]:
-    return [people.name, len(people), people.digest()]
+def _identity(people: PeopleSet) -> dict[str, Any]:
+    return {"name": people.name, "people": len(people), "sha256": people.digest()}

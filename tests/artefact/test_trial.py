@@ -85,6 +85,7 @@ def test_an_upper_quantile_is_the_higher_of_two() -> None:
     assert [upper_quantile(values, part) for part in (0.0, 0.5, 0.991, 1.0)] == [0, 50, 100, 100]
     assert upper_quantile(np.array([1.0, 2.0, np.inf, np.inf]), 0.5) == np.inf
     assert upper_quantile(np.array([7.0]), 0.99) == 7.0
+    assert np.isnan(upper_quantile(np.array([1.0, np.nan, 2.0]), 0.0))
 
 
 def test_damaged_ones_are_refused(trial: Trial, tmp_path: Path) -> None:

@@ -129,7 +129,16 @@ def test_a_password_that_ends_at_one_or_another_place_reaches_nobody() -> None:
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("given", ["cam:554/live?password=p@", "cam/live?t=a:b@", "cam/user=w&password=a:b@"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "cam:554/live?password=p@",
+        "cam/live?t=a:b@",
+        "cam/user=w&password=a:b@",
+        "10.0.0.7:554/cam@",
+        "[fe80::1]:554/s@",
+    ],
+)
 def test_what_may_be_a_path_or_a_password_reaches_nobody(given: str) -> None:
     with pytest.raises(FrameError, match=r"rtsp://…: which \"@\" ends the password") as caught:
         camera_address(f"rtsp://{given}{SECRET}")
@@ -139,7 +148,8 @@ def test_what_may_be_a_path_or_a_password_reaches_nobody(given: str) -> None:
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
-        ("rtsp://10.0.0.7:554/user=admin&password=x&channel=1", "rtsp://10.0.0.7:554"),
+        ("rtsp://10.0.0.7:554/user=admin&password=x&channel=1", "rtsp://10.0.0.7:554/channel=1"),
+        ("rtsp://10.0.0.7/user=admin_password=x_channel=12_stream=0", "rtsp://10.0.0.7/channel=12"),
         ("rtsp://host/live/user=admin/a", "rtsp://host/live"),
         ("rtsp://host/cam@1", "rtsp://host/cam@1"),
         ("rtsp://host/a?mail=b@c", "rtsp://host/a"),
@@ -151,6 +161,12 @@ def test_what_is_shown_of_an_address(source: str, shown: str) -> None:
     address = camera_address(source)
     assert address is not None
     assert address.name == shown
+
+
+def test_a_path_with_an_at_sign_stays_whole_in_a_library_s_words() -> None:
+    address = camera_address("rtsp://h/a/@b/c")
+    assert address is not None
+    assert (address.name, address.cleaned("404 at rtsp://h/a/@b/c")) == ("rtsp://h/a/@b/c", "404 at rtsp://h/a/@b/c")
 
 
 def test_parameters_of_ours_behind_an_at_sign_are_ours() -> None:

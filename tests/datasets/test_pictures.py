@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import tarfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -20,8 +21,6 @@ from amfac_edge.errors import FrameError, InputError
 from amfac_edge.keypoints import skeleton
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 
@@ -82,6 +81,16 @@ def test_a_name_longer_than_names_can_be_is_a_missing_picture(tmp_path: Path) ->
     assert "a" * 300 not in store
     with pytest.raises(FrameError, match="has no picture 'aaa"):
         store.read("a" * 300, 8, 6)
+
+
+def test_a_folder_that_fails_is_not_a_missing_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    pictures = FolderPictures(tmp_path)
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(FrameError, match=r"'1.png' can't be read: Permission denied"):
+        pictures.content("1.png")
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "a/../../secret.png", "", "\0"])

@@ -73,7 +73,7 @@ def test_an_interval_without_frames_is_told_too(source: LiveSource) -> None:
     assert stats_sentence(told[0]).startswith("0.0 fps; ")
 
 
-def test_a_listener_that_fails_ends_nothing(source: LiveSource) -> None:
+def test_a_listener_that_fails_ends_nothing(source: LiveSource, capsys: pytest.CaptureFixture[str]) -> None:
     told: list[dict[str, Any]] = []
 
     def full(_: dict[str, Any]) -> None:
@@ -85,3 +85,4 @@ def test_a_listener_that_fails_ends_nothing(source: LiveSource) -> None:
     with LiveStats(source, 60, [full, wrong, told.append]):
         pass
     assert len(told) == 1
+    assert capsys.readouterr().err == "a listener of the statistics failed, and is told no more: KeyError: 'fps'\n"

@@ -54,12 +54,13 @@ def test_a_raw_twin_takes_a_recipe_that_fits_it(calibrated: Exported) -> None:
     assert calibrated.raw_path is not None
     twin = read_source(calibrated.raw_path)
     same = dataclasses.replace(twin.recipe, name="renamed")
-    warmer = dataclasses.replace(same, temperature=3.0)
+    warmer = dataclasses.replace(same, temperature=3.0)  # of the plain score; the calibrated one has its own
+    brighter = dataclasses.replace(same, mean=(0.0, 0.0, 0.0))
     with pytest.MonkeyPatch.context() as patch:
-        for stated, calibration in ((same, twin.score_calibration), (warmer, None)):
+        for stated, kept in ((same, True), (warmer, True), (brighter, False)):
             patch.setattr("amfac_edge.pipeline.sources.load_recipe", lambda _, stated=stated: stated)
             source = read_source(calibrated.raw_path, recipe="mine.toml")
-            assert (source.recipe, source.score_calibration) == (stated, calibration)
+            assert (source.recipe, source.score_calibration) == (stated, twin.score_calibration if kept else None)
             assert source.remarks[0] == "recipe renamed, as given; the file says tiny"
     assert twin.score_calibration is not None
     for name in ("amfacpose-r18-128x128", "eba-prnetcc-r18-128x128-crowdpose"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.artefact import Manifest, manifest_path, read_manifest
 from amfac_edge.artefact.identify import CHECKPOINT_SUFFIXES
-from amfac_edge.errors import InputError, near_names
+from amfac_edge.errors import InputError, near_names, typed
 from amfac_edge.performance.forecast.kernels import Kernel, fused_kernels, plain_kernels
 from amfac_edge.performance.forecast.recorded import recorded_eager, recorded_kernels
 
@@ -62,7 +62,7 @@ def subject_of(name: str) -> Subject:
     if path.suffix.lower() in CHECKPOINT_SUFFIXES:
         raise InputError(
             f"{path}: a forecast is of an artefact or of a recipe, and this is a checkpoint",
-            cure=f"amfac-info {path} names its recipe; amfac-bench choose takes the checkpoint itself.",
+            cure=f"amfac-info {typed(path)} names its recipe; amfac-bench choose takes the checkpoint itself.",
         )
     if path.suffix in _ARTEFACTS:
         if not path.is_file():
