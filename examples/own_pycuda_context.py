@@ -10,11 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
-import pycuda.driver as cuda
-
 from amfac_edge import PoseEstimator
 from amfac_edge.cameras import read_picture
 from amfac_edge.errors import AmfacError
+
+try:
+    import pycuda.driver as cuda
+except ImportError:
+    sys.exit('pycuda is not installed. pip install "pycuda>=2024.1"')
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("engine")

@@ -92,6 +92,9 @@ def identify(path: Path) -> FileFacts:
         facts = guess(path, head, size)
         if facts is not None:
             return facts
+    known = read_plan_header(path)
+    if known.kind == "gzip":
+        return FileFacts("unknown", known.title, {"bytes": size})
     return FileFacts("unknown", f"nothing that is known here: it starts with the bytes {head[:8].hex(' ')}")
 
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import amfac_edge
-from amfac_edge.errors import typed
+from amfac_edge.errors import MachineError, typed
 
-__all__ = ["as_typed"]
+__all__ = ["as_typed", "not_in_a_kit"]
 
 _COMMAND = re.compile(r"\bamfac-(\w+)\b")
 
@@ -27,3 +27,10 @@ def as_typed(text: str) -> str:
         return f"python3 {typed(path)}" if path.is_file() else command[0]
 
     return _COMMAND.sub(script, text)
+
+
+def not_in_a_kit(use: str, absent: ModuleNotFoundError) -> Exception:
+    """What is raised where a kit lacks a module of this package: kits hold what boards need."""
+    if not (absent.name or "").startswith("amfac_edge."):
+        return absent
+    return MachineError(f"{use} is not in a kit", cure="Install the package for it, from its checkout: pip install .")

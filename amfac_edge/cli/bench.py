@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amfac_edge.cli.as_typed import not_in_a_kit
 from amfac_edge.cli.bench_choose import add_choose, choose
 from amfac_edge.cli.bench_compare import add_compare, compare
 from amfac_edge.cli.bench_figures import add_figures, figures
@@ -74,8 +75,10 @@ def _parser() -> CommandParser:
 
 
 def _peers(arguments: argparse.Namespace) -> int:
-    from amfac_edge.cli.bench_peers import peers  # noqa: PLC0415 - loads torch
-
+    try:
+        from amfac_edge.cli.bench_peers import peers  # noqa: PLC0415 - loads torch
+    except ModuleNotFoundError as error:
+        raise not_in_a_kit("amfac-bench peers", error) from error
     return peers(arguments)
 
 
@@ -90,3 +93,7 @@ _WORDS: dict[str, tuple[str, Callable[[CommandParser], None], Callable[[argparse
     "choose": ("a model and a precision for a machine and a budget", add_choose, choose),
     "figures": ("the papers' figures, with our points", add_figures, figures),
 }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     from amfac_edge.declared.recipe import Recipe
     from amfac_edge.performance.receipts import Receipt
 
-__all__ = ["against_json", "cells_against", "print_against", "read_evaluation"]
+__all__ = [
+    "against_json",
+    "cells_against",
+    "other_model",
+    "print_against",
+    "read_evaluation",
+]
 
 _COUNT = "amfac_edge.cli.bench_eager:count_network"
 _COUNT_S = 120.0
@@ -70,6 +76,11 @@ def read_evaluation(path: Path) -> tuple[str | None, dict[str, float]]:
     return (model if isinstance(model, str) else None), figures
 
 
+def other_model(evaluation: Path | None, model: str, measured: str | None) -> InputError:
+    """Of a result that is of `model`, beside measurements of another."""
+    return InputError(f"{evaluation}: it is of {model}, not of {measured}", cure="Give the result of this model.")
+
+
 def cells_against(table: str, receipts: list[Receipt], evaluation: Path | None) -> list[tuple[str, tuple[Cell, ...]]]:
     """What is compared, eager PyTorch and engines or a model each, with its cells."""
     if table == "table4":
@@ -83,9 +94,7 @@ def cells_against(table: str, receipts: list[Receipt], evaluation: Path | None) 
     recipes = {recipe.name: recipe for receipt in receipts if (recipe := recipe_of(receipt))}
     for recipe in recipes.values():
         if model is not None and model != recipe.name:
-            raise InputError(
-                f"{evaluation}: it is of {model}, and {recipe.name} was measured", cure="Give the result of this model."
-            )
+            raise other_model(evaluation, model, recipe.name)
         runs = [receipt for receipt in receipts if receipt.conditions.recipe == recipe.name]
         groups.append(
             (recipe.name, figures_of(table, recipe, receipts=runs, counted=_counted(recipe), evaluated=evaluated))

@@ -44,7 +44,7 @@ seeing these three boards. RTMPose's rows don't say which Orin NX and which mode
 _EXAMPLES = """examples:
   amfac-bench forecast --target orin-nano,orin-nx-16 model.orin-nano-8.fp16.onnx
   amfac-bench forecast --target orin-nano --mode all --precision fp16,int8 amfacpose-r34-384x288
-  amfac-bench forecast --target cpu --calibrate receipts/*.json amfacpose-r34-384x288
+  amfac-bench forecast amfacpose-r34-384x288 --target cpu --calibrate receipts/*.json
   amfac-bench forecast --errors                      how far the two models are off what they haven't seen
 """
 

@@ -145,7 +145,9 @@ def _print(comparisons: list[Comparison], arguments: argparse.Namespace) -> None
             print(f"{name:{width}}{_cell(rounds):>30}{_cell(comparison.network_ms[name]):>30}{ratio}")
         if comparison.has_bar:
             bars = ", ".join(f"{bar}x {name}" for name, bar in BARS.items())
-            print(f"bar ({bars}): {'; '.join(comparison.missed()) or 'met'}")
+            unlooked = ", ".join(comparison.unlooked())
+            told = "; ".join(comparison.missed()) or (f"not looked at without {unlooked}" if unlooked else "met")
+            print(f"bar ({bars}): {told}")
     for name, why in {name: why for each in comparisons for name, why in each.skipped.items()}.items():
         print(f"\nskipped: {name}: {why}")
     if any(_YOLO in comparison.frame_ms for comparison in comparisons):

@@ -10,9 +10,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amfac_edge.artefact import TENSORRT
+from amfac_edge.artefact import TENSORRT, manifest_beside, manifest_path
 from amfac_edge.artefact.identify import CHECKPOINT_SUFFIXES
-from amfac_edge.cli.bench_against import against_json, print_against, read_evaluation
+from amfac_edge.cli.as_typed import not_in_a_kit
+from amfac_edge.cli.bench_against import against_json, other_model, print_against, read_evaluation
 from amfac_edge.cli.bench_forecast import forecasts_of, print_forecasts
 from amfac_edge.cli.bench_options import add_frame, check_seconds, frame_of, people_of, print_busy
 from amfac_edge.cli.gpu_options import add_gpu_options, gpu_options
@@ -157,8 +158,10 @@ def _eager(
     command: list[str],
 ) -> Receipt:
     """Of a frame of the size of (H,W,3): what is in it changes no time."""
-    from amfac_edge.cli.bench_eager import eager_receipt  # noqa: PLC0415 - the door to the torch rooms
-
+    try:
+        from amfac_edge.cli.bench_eager import eager_receipt  # noqa: PLC0415 - the door to the torch rooms
+    except ModuleNotFoundError as error:
+        raise not_in_a_kit("amfac-bench --eager", error) from error
     return eager_receipt(
         path,
         stage=functools.partial(_announce, limits),
@@ -200,12 +203,21 @@ def _limits(arguments: argparse.Namespace) -> Limits:
     return replace(limits, pause_s=arguments.idle, pauses=limits.pauses if arguments.idle else 0)
 
 
+def _check_evaluated(evaluation: Path, files: list[Path]) -> None:
+    """Refuse a result of another model before anything is measured."""
+    model, _ = read_evaluation(evaluation)
+    for path in files:
+        named = manifest_beside(path).name if manifest_path(path).is_file() else model
+        if model is not None and named != model:
+            raise other_model(evaluation, model, named)
+
+
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what can't be meant, before any time is spent on it."""
     if arguments.evaluation is not None:
         if arguments.against is None:
             raise InputError("--evaluation without --against has nothing to stand beside", cure="Add --against table1.")
-        read_evaluation(arguments.evaluation)
+        _check_evaluated(arguments.evaluation, [] if arguments.eager else arguments.files)
     if not arguments.eager:
         given = [name for name in ("recipe", "device", "precision") if getattr(arguments, name) is not None]
         if given:

@@ -201,3 +201,7 @@ def _target_line(target: str | None) -> str:
 
 def _gib(mib: int) -> str:
     return f"{mib / 1024:.1f} GiB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

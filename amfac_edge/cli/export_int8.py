@@ -33,7 +33,7 @@ def add_int8_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-ap-drop", type=float, default=0.5, metavar="X", help="points of AP that INT8 may cost (default: 0.5)")
     add("--max-shift-px", type=float, metavar="PX", help="mean shift of joints that it may cost (longer side / 200)")
-    add("--keep", action="append", default=[], metavar="NODE", help="a node that stays in FP16; may be repeated")
+    add("--keep", action="append", default=[], metavar="NODE", help="a node that stays out of INT8; may be repeated")
 
 
 def int8_request(arguments: argparse.Namespace, *, is_detector: bool) -> Int8Request | None:
@@ -90,7 +90,7 @@ def int8_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
     back = len(evidence["given_back"])
     yield (
         f"  {evidence['mac_share']:.0%} of the multiply-accumulates in INT8, {len(evidence['nodes'])} nodes; "
-        f"{back} given back to FP16"
+        f"{back} given back"
     )
 
 

@@ -158,3 +158,7 @@ def _show_list(arguments: argparse.Namespace) -> int:
 
 def _say(*lines: str) -> None:
     print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -150,6 +150,7 @@ def _recipe(recipe: Recipe) -> dict[str, Any]:
 
 def _target(target: Target) -> dict[str, Any]:
     fields = dataclasses.asdict(target)
+    del fields["table"]  # the same as it stands in the file
     for mode in fields["modes"].values():
         del mode["name"]  # which is its key
     if target.gpu is not None:
@@ -265,3 +266,7 @@ def _short(value: object) -> str:
     # A file's own words must not steer the terminal.
     text = "".join(letter if letter.isprintable() else "?" for letter in str(value))
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amfac_edge.artefact import FP16, RTX, TENSORRT, Outcome, examine, manifest_path, read_manifest, takes_both_forms
+from amfac_edge.artefact import (
+    FP16,
+    RTX,
+    TENSORRT,
+    Outcome,
+    examine,
+    manifest_beside,
+    manifest_path,
+    read_manifest,
+    takes_both_forms,
+)
 from amfac_edge.artefact.plan_header import read_plan_header
 from amfac_edge.compiler.bindings import has_builder, load_bindings
 from amfac_edge.compiler.forms import FLAG_FORM_FILE, plan_for_this_machine
@@ -13,7 +23,7 @@ from amfac_edge.compiler.options import BuildOptions
 from amfac_edge.compiler.plans import plan_from_artefact, plan_name
 from amfac_edge.compiler.timing_cache import cache_name
 from amfac_edge.declared.target import load_target
-from amfac_edge.errors import MissingExtraError
+from amfac_edge.errors import AmfacError, MissingExtraError
 from amfac_edge.files import cache_folder, sha256_of
 from amfac_edge.sessions.cuda import installed_library
 from amfac_edge.sessions.host import this_host
@@ -39,7 +49,7 @@ class RunPlan:
     Attributes:
         path: of its plan; None where it runs as it is.
         built: the plan was built just now.
-        reason: why there is no plan, on a machine that has an NVIDIA GPU.
+        reason: why there is no plan of a file that is for a GPU.
     """
 
     path: Path | None
@@ -73,7 +83,9 @@ def plan_for_run(
         AmfacError: as `plan_for_this_machine`.
     """
     host = this_host()
-    manifest = _described(artefact) if host.gpus else None
+    if not host.gpus:
+        return RunPlan(None, reason=_without_gpu(artefact))
+    manifest = _described(artefact)
     if manifest is None:
         return RunPlan(None)
     flavour = _flavour(host)
@@ -103,6 +115,16 @@ def plan_for_run(
     for note in built.notes:
         say(note)
     return RunPlan(built.path, built=True)
+
+
+def _without_gpu(artefact: Path) -> str:
+    """Why a machine without a GPU builds no plan; empty of a file that needs none."""
+    try:
+        described = manifest_beside(artefact) if manifest_path(artefact).is_file() else None
+        target = load_target(described.target) if described else None
+    except AmfacError:
+        return ""  # who runs the file says what is wrong with it
+    return "" if target is None or target.kind == "cpu" else f"it is for {target.title}, and no NVIDIA GPU answers here"
 
 
 def _described(artefact: Path) -> Manifest | None:

@@ -242,7 +242,8 @@ class Table:
         if not minimum <= value <= maximum:
             # A whole number of hundreds of digits has no float.
             shown = _shown(value) if isinstance(value, int) else f"{value:g}"
-            self.fault(key, f"{shown} is not within {minimum:g} and {maximum:g}")
+            low, high = (f"{each}" if isinstance(each, int) else f"{each:g}" for each in (minimum, maximum))
+            self.fault(key, f"{shown} is not within {low} and {high}")
             return minimum if math.isfinite(minimum) else maximum
         return value
 

@@ -136,6 +136,10 @@ class Comparison:
             if self.has_bar and name in self.frame_ms and self.ratio(name) < bar
         ]
 
+    def unlooked(self) -> list[str]:
+        """Of the candidates that the bars are about, those that were not measured."""
+        return [name for name in BARS if name not in self.frame_ms]
+
     def as_json(self) -> dict[str, object]:
         """For a program."""
         return {
@@ -144,7 +148,7 @@ class Comparison:
             "frame_ms": self.frame_ms,
             "network_ms": self.network_ms,
             "ratios": {name: self.ratio(name) for name in self.frame_ms if name != OURS},
-            "bar_met": not self.missed() if self.has_bar else None,
+            "bar_met": not self.missed() if self.has_bar and not self.unlooked() else None,
             "busy": self.busy,
             "skipped": self.skipped,
         }

@@ -156,7 +156,7 @@ def _check_int8(request: ExportRequest) -> None:
     if request.int8 is None:
         raise InputError(
             "INT8 is calibrated with pictures of people, never with noise, and no set was named",
-            cure="--calib generated-people, or better a TOML of your own pictures: calib/README.md.",
+            cure="--calib generated-people, or better a TOML of your own pictures: docs/quantization.md has one.",
         )
     if request.opset != OPSETS[0]:
         raise InputError(

@@ -157,6 +157,11 @@ def _members(
             if place != own:
                 yield place, json_bytes(read_toml(declared))
     yield own, json_bytes(target.table)
+    for room in ("bench/published", "bench/forecast"):
+        for recorded in sorted(declared_folder(room).iterdir()):
+            is_toml = recorded.suffix == ".toml"
+            content = json_bytes(read_toml(recorded)) if is_toml else recorded.read_bytes()
+            yield f"amfac_edge/_declared/{room}/{recorded.name}", content
 
 
 def target_in_kit(name: str) -> str:
@@ -193,5 +198,7 @@ def _sources(package: Path) -> set[Path]:
             if room == "cli":
                 waiting.append(folder / f"{module}.py")
             else:
-                waiting += [*folder.rglob("*.py"), *folder.rglob("*.cu")] or [package / f"{room}.py"]
+                # Kernels, pages and style sheets too.
+                files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+                waiting += files or [package / f"{room}.py"]
     return found

@@ -70,7 +70,7 @@ def test_all_faults_come_at_once_with_file_and_key_path() -> None:
         "engines/mine.toml: 7 faults:",
         '  clock: expected a number, got "fast"',
         "  gpu.sms: expected a whole number, got true",
-        "  gpu.cores: 0 is not within 1 and 2.14748e+09",
+        "  gpu.cores: 0 is not within 1 and 2147483648",
         '  rows[1].n: expected a whole number, got "1"',
         '  sizes: expected a list of 2 whole numbers, got [1, "2"]',
         "  title: this key is missing; expected a string",

@@ -117,6 +117,29 @@ def test_a_python_that_cannot_run_it_is_told_so(
     assert cure in second
 
 
+def test_its_bench_knows_the_papers_and_the_forecasts(unpacked: Path) -> None:
+    for words in (
+        ["forecast", "--table4"],
+        ["choose", "amfacpose-r18-256x256", "--target", "orin-nano", "--budget-ms", "30"],
+    ):
+        done = bare("bench.py", *words, cwd=unpacked)
+        assert done.returncode in {0, 1}, done.stderr
+        assert "internal" not in done.stderr
+    for words in (["peers", "--quick"], ["amfacpose-r18-256x256", "--eager"]):
+        done = bare("bench.py", *words, cwd=unpacked)
+        assert done.returncode == 3
+        assert "is not in a kit" in done.stderr
+
+
+def test_what_a_page_and_a_report_are_made_of_is_in_it(unpacked: Path) -> None:
+    package = Path(build_kit.__file__).parents[1]
+    for room in ("live", "performance", "sessions"):
+        files = {path.relative_to(package) for path in (package / room).rglob("*") if path.is_file()}
+        expected = {path for path in files if "__pycache__" not in path.parts}
+        there = {path.relative_to(unpacked / "amfac_edge") for path in (unpacked / "amfac_edge" / room).rglob("*")}
+        assert expected <= there
+
+
 def test_old_pythons_can_read_its_scripts(unpacked: Path) -> None:
     assert sorted(path.name for path in unpacked.glob("*.py")) == SCRIPTS
     for name in SCRIPTS:

@@ -99,7 +99,8 @@ def test_the_first_run_builds_and_the_next_ones_do_not(
 ) -> None:
     words = ["--engine", engine, "--source", picture]
     _, by_cpu, said = run(capsys, *words)
-    assert "TensorRT" not in said
+    assert "not as a TensorRT plan: it is for " in said
+    assert "no NVIDIA GPU answers here" in said
     assert not kept(board)
     is_here(board, monkeypatch)
     code, by_plan, said = run(capsys, *words)
@@ -185,7 +186,7 @@ def test_a_plan_beside_it_is_taken(
     [
         (dataclasses.replace(NANO, target="orin-nx-16"), "it was exported for orin-nano-8, and this is orin-nx-16"),
         (dataclasses.replace(NANO, target=None), "a board or card that no target is declared for"),
-        (Host("linux", "x86_64", "cpu"), ""),
+        (Host("linux", "x86_64", "cpu"), "Orin Nano 8 GB, and no NVIDIA GPU answers here"),
     ],
 )
 def test_where_no_plan_can_be_onnx_runtime_runs_it(
@@ -201,7 +202,7 @@ def test_where_no_plan_can_be_onnx_runtime_runs_it(
     code, joints, said = run(capsys, "--engine", engine, "--source", picture)
     assert (code, len(joints)) == (0, 17)
     assert reason in said
-    assert ("by ONNX Runtime on the CPU, not as a TensorRT plan" in said) == bool(reason)
+    assert "by ONNX Runtime on the CPU, not as a TensorRT plan" in said
     assert not kept(board)
 
 
