@@ -35,11 +35,11 @@ generated = true
 def words(tiny_checkpoint: Path, tmp_path: Path) -> list[str]:
     (tmp_path / "small.toml").write_text(SET)
     out = tmp_path / "out"
-    return [str(tiny_checkpoint), "--precision", "auto", "--out", str(out), "--json", "--max-ap-drop", "100"]
+    return [str(tiny_checkpoint), "--precision", "auto", "--out", str(out), "--json"]
 
 
 def calibrated(tmp_path: Path) -> list[str]:
-    return ["--calib", str(tmp_path / "small.toml"), "--max-shift-px", "100"]
+    return ["--calib", str(tmp_path / "small.toml"), "--max-shift-px", "100", "--max-ap-drop", "100"]
 
 
 def chosen(text: str) -> dict[str, object]:
