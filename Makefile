@@ -11,7 +11,8 @@ PYTEST_ARGS ?= -n auto --dist=loadfile
 
 VENV := .venv
 RUN := $(VENV)/bin
-PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
+PIP_FROM = -m pip install --quiet --disable-pip-version-check -c
+PIP_INSTALL = $(PIP_FROM) requirements/constraints.txt
 INSTALLED := $(VENV)/.installed
 
 .DELETE_ON_ERROR:
@@ -226,8 +227,8 @@ $(FLOOR)/.tested: .FORCE $(FLOOR)/.installed
 
 $(FLOOR)/.installed: pyproject.toml requirements/floor.txt requirements/constraints.txt
 	@"$(PYTHON_FLOOR)" -m venv --clear $(FLOOR)
-	@install() { $(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -c "$$1" -e ".[cpu]" onnx \
-	    hypothesis pytest pytest-randomly pytest-socket pytest-timeout pytest-xdist; }; \
+	@install() { $(FLOOR)/bin/python $(PIP_FROM) "$$1" -e ".[cpu]" onnx hypothesis \
+	    pytest pytest-randomly pytest-socket pytest-timeout pytest-xdist; }; \
 	    if install requirements/floor.txt; then echo "the oldest libraries that are promised" > $@; else \
 	    install requirements/constraints.txt && echo "the newest libraries: pip could not install the oldest" > $@; fi
 

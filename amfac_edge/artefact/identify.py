@@ -92,9 +92,6 @@ def identify(path: Path) -> FileFacts:
         facts = guess(path, head, size)
         if facts is not None:
             return facts
-    known = read_plan_header(path)
-    if known.kind == "gzip":
-        return FileFacts("unknown", known.title, {"bytes": size})
     return FileFacts("unknown", f"nothing that is known here: it starts with the bytes {head[:8].hex(' ')}")
 
 
@@ -112,6 +109,10 @@ def _plan(path: Path, head: bytes, size: int) -> FileFacts:
         "whole": header.fault is None,
     }
     return FileFacts("tensorrt-rtx-plan", header.title, facts | told | beside, manifest)
+
+
+def _gzip(path: Path, _: bytes, size: int) -> FileFacts:
+    return FileFacts("unknown", read_plan_header(path).title, {"bytes": size})
 
 
 def _zip(path: Path, _head: bytes, size: int) -> FileFacts:
@@ -234,5 +235,6 @@ _BY_MAGIC: dict[bytes, Callable[[Path, bytes, int], FileFacts]] = {
     PLAN_MAGIC: _plan,
     RTX_MAGIC: _plan,
     b"PK\x03\x04": _zip,
+    b"\x1f\x8b": _gzip,
     **{b"\x80" + bytes([protocol]): _pickle for protocol in range(2, 6)},
 }

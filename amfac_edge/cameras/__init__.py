@@ -8,7 +8,8 @@ from amfac_edge.cameras.backends import open_camera
 from amfac_edge.cameras.boxes import BoxSource, FullFrame
 from amfac_edge.cameras.boxfile import BoxFile
 from amfac_edge.cameras.frames import Frame, FrameSource
-from amfac_edge.cameras.live_source import CameraCounts, CameraLimits, LiveSource
+from amfac_edge.cameras.live_limits import CameraCounts, CameraLimits
+from amfac_edge.cameras.live_source import LiveSource
 from amfac_edge.cameras.pictures import PICTURE_SUFFIXES, decoded, read_picture
 from amfac_edge.cameras.pipelines import camera_pipeline
 from amfac_edge.cameras.sources import open_source

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from amfac_edge.cameras.captures import OpenCvCapture, opencv_has_gstreamer
 from amfac_edge.cameras.gstreamer import PACKAGES, AppsinkCapture, pygobject_has_gstreamer
-from amfac_edge.cameras.live_source import CameraLimits, LiveSource
+from amfac_edge.cameras.live_limits import CameraLimits
+from amfac_edge.cameras.live_source import LiveSource
 from amfac_edge.cameras.pipelines import camera_pipeline
 from amfac_edge.errors import MachineError
 from amfac_edge.machine.jetson import read_jetson

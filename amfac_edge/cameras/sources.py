@@ -18,7 +18,7 @@ from amfac_edge.keypoints import load_opencv
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from amfac_edge.cameras.live_source import CameraLimits
+    from amfac_edge.cameras.live_limits import CameraLimits
 
 __all__ = ["open_source"]
 

@@ -153,8 +153,8 @@ def _check_machine(target: Target) -> None:
     found = {gpu.compute_capability for gpu in host.gpus}
     wanted = target.gpu.compute_capability if target.gpu else ""
     # Jetsons share a compute capability, and not their speed: what was timed on another module is not this one's plan.
-    of_jetson = target.kind == "jetson" and not _same_board(host.target, target)
-    if host.target != target.name and (of_jetson or wanted not in found):
+    other_module = target.kind == "jetson" and not _same_board(host.target, target)
+    if host.target != target.name and (other_module or wanted not in found):
         here = host.target or f"no board or card that is known ({', '.join(sorted(found)) or 'no GPU answers'})"
         raise MachineError(
             f"this kit is for {target.title} (compute capability {wanted}); here is {here}",

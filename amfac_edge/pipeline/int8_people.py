@@ -30,14 +30,12 @@ class Int8People:
         name: of the set.
         crops: (N,H,W,3) uint8 BGR of those who calibrate.
         channel_order: what the network makes of the crops' channels; None for weights that were never trained.
-        held_out: how many judge.
-        judge: them.
+        judge: the others.
     """
 
     name: str
     crops: NDArray[np.uint8]
     channel_order: ChannelOrder | None
-    held_out: int
     judge: Judge
 
 
@@ -57,4 +55,4 @@ def int8_people(source: Source, declared: CalibrationSet, *, say: Callable[[str]
     say(f"calibrating with {len(chosen.people)} people of {chosen.name}, judged by {len(chosen.held_out)} others")
     crops = calibration_crops(chosen, source.recipe)
     order = check_channel_order(source, chosen, crops, say=say)
-    return Int8People(chosen.name, crops, order, len(chosen.held_out), Judge(source, chosen.held_out))
+    return Int8People(chosen.name, crops, order, Judge(source, chosen.held_out))

@@ -77,12 +77,13 @@ class Judge:
         people: one on a picture.
 
     Attributes:
+        people: those.
         reference: the network itself.
     """
 
     def __init__(self, source: Source, people: PeopleSet) -> None:
         self._recipe: Recipe = source.recipe
-        self._people = people
+        self.people = people
         self._images = normalised(np.stack(list(crops_of(people, self._recipe))), self._recipe)
         self._keypoints, scores = self._decoded(source.model.logits(self._images))
         self.reference = self._judged(self._keypoints, scores)
@@ -106,7 +107,7 @@ class Judge:
         """
         if judged.ap is None:
             return None
-        one, other = (matched_people(self._people, each.predictions) for each in (self.reference, judged))
+        one, other = (matched_people(self.people, each.predictions) for each in (self.reference, judged))
         interval = paired_difference(one, other, _RESAMPLES)["AP"]
         return [100 * interval.low, 100 * interval.high]
 
@@ -114,7 +115,7 @@ class Judge:
         return SimccCode.of(self._recipe).decode(*logits, self._recipe.temperature)
 
     def _judged(self, keypoints: NDArray[np.float32], scores: NDArray[np.float32]) -> Judged:
-        people = self._people
+        people = self.people
         predictions = predictions_of(people, self._recipe, keypoints, scores)
         shift = np.hypot(*np.moveaxis(keypoints.astype(np.float64) - self._keypoints, -1, 0))
         middle, most = (float(np.percentile(shift, percent)) for percent in (50, 99))

@@ -133,7 +133,7 @@ def quantised_graph(
     final = judged(model)
     evidence = {
         "calibration": {
-            "set": people.name, "people": len(crops), "held_out": people.held_out,
+            "set": people.name, "people": len(crops), "held_out": len(judge.people),
             "crops_sha256": digest_of(crops), "method": request.method,
             "channel_order": people.channel_order and people.channel_order.as_json(),
         },

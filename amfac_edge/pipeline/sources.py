@@ -111,18 +111,17 @@ def _onnx_source(path: Path, stated: Recipe | None) -> Source:
         )
     raw = raw_simcc_graph(model, where=str(path))
     remarks: tuple[str, ...]
-    calibration = manifest.score_calibration if manifest is not None else None
-    if manifest is not None and stated is None:
+    trained, calibration = (manifest.trained, manifest.score_calibration) if manifest else (None, None)
+    if manifest is None:
+        recipe = foreign_recipe(raw, stated, name=path.stem, where=str(path))
+        remarks = _assumptions(recipe, opset_of(raw)) if stated is None else (f"recipe {recipe.name}, as given",)
+    elif stated is None:
         recipe, remarks = manifest.recipe, (f"recipe {manifest.recipe.name}, from the file",)
-    elif manifest is not None and stated is not None:
+    else:
         foreign_recipe(raw, stated, name=path.stem, where=str(path))  # refuses one of other sizes or joints
         recipe, remarks = stated, (f"recipe {stated.name}, as given; the file says {manifest.recipe.name}",)
         if calibration is not None and _scored_by(stated) != _scored_by(manifest.recipe):
             calibration, remarks = None, (*remarks, "its score was calibrated for that one, and is not any more")
-    else:
-        recipe = foreign_recipe(raw, stated, name=path.stem, where=str(path))
-        remarks = _assumptions(recipe, opset_of(raw)) if stated is None else (f"recipe {recipe.name}, as given",)
-    trained = manifest.trained if manifest else None
     return Source(path, recipe, _OnnxModel(raw, path), {"source": sha256_of(path)}, trained, calibration, remarks)
 
 

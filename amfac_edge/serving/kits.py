@@ -151,17 +151,14 @@ def _members(
         yield f"amfac_edge/{source.relative_to(package).as_posix()}", source.read_bytes()
     # The target may be a file of the user's own, also one by the name of a declared target.
     own = target_in_kit(target.name)
-    for room in ("engines", "export"):
-        for declared in sorted(declared_folder(room).glob("*.toml")):
-            place = f"amfac_edge/_declared/{room}/{declared.name}"
-            if place != own:
-                yield place, json_bytes(read_toml(declared))
     yield own, json_bytes(target.table)
-    for room in ("bench/published", "bench/forecast"):
-        for recorded in sorted(declared_folder(room).iterdir()):
-            is_toml = recorded.suffix == ".toml"
-            content = json_bytes(read_toml(recorded)) if is_toml else recorded.read_bytes()
-            yield f"amfac_edge/_declared/{room}/{recorded.name}", content
+    for room in ("bench/forecast", "bench/published", "engines", "export"):
+        for declared in sorted(declared_folder(room).iterdir()):
+            place = f"amfac_edge/_declared/{room}/{declared.name}"
+            if declared.suffix == ".csv":
+                yield place, declared.read_bytes()
+            elif declared.suffix == ".toml" and place != own:
+                yield place, json_bytes(read_toml(declared))
 
 
 def target_in_kit(name: str) -> str:

@@ -99,14 +99,14 @@ def triton_name(artefact: Path) -> str:
 
 
 def write_triton(
-    artefact: Path, out: Path, *, for_cpu: bool | None = None, plan: Path | None = None, build: str = ""
+    artefact: Path, out: Path, *, for_cpu: bool, plan: Path | None = None, build: str = ""
 ) -> list[TritonModel]:
     """Write the models of an artefact into the repository `out`.
 
     Args:
         artefact: `.onnx` of amfac-export with its manifest, for a CPU, a board or a card.
         out: the repository, which may hold other models, and older versions of these.
-        for_cpu: whether ONNX Runtime runs it, without a plan; None where its target's name, "cpu", says so.
+        for_cpu: whether ONNX Runtime runs it, without a plan.
         plan: of TensorRT proper, with its manifest; for a board or card None means that none was built yet.
         build: the command that builds the plan, where there is none.
 
@@ -120,7 +120,6 @@ def write_triton(
     """
     name = triton_name(artefact)
     content, manifest = read_artefact(artefact)
-    for_cpu = manifest.target == "cpu" if for_cpu is None else for_cpu
     drafts = list(_drafts(name, artefact, content, manifest, plan, build, for_cpu=for_cpu))
     writable_folder(out)
     try:

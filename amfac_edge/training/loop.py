@@ -296,15 +296,16 @@ class _Keeper:
 def _settings(plan: TrainingPlan, processes: Processes) -> dict[str, Any]:
     """What must be the same when a training goes on: all that changes a weight or says which are the best."""
     recipe, held_out = plan.recipe.as_json(), plan.held_out
+    # Scores of others, or by another protocol, can't be compared with the best so far.
+    judges = None
+    if held_out is not None:
+        judges = _identity(held_out) | {"protocol": plan.protocol or protocol_of(held_out)}
     del recipe["training"]["workers"], recipe["training"]["paper"], recipe["training"]["scratch"]
     return {
         "recipe": recipe,
         "optimization": optimization_as_json(plan.rule),
         "data": _identity(plan.people),
-        # Scores of others, or by another protocol, can't be compared with the best so far.
-        "held_out": None
-        if held_out is None
-        else _identity(held_out) | {"protocol": plan.protocol or protocol_of(held_out)},
+        "held_out": judges,
         "seed": plan.seed,
         "precision": plan.precision,
         "processes": processes.count,

@@ -46,7 +46,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_repository_has_the_engine_an_ensemble_and_one_without_a_backend(artefact: Path, tmp_path: Path) -> None:
-    models = write_triton(artefact, tmp_path / "repository")
+    models = write_triton(artefact, tmp_path / "repository", for_cpu=True)
     assert sorted(model.folder.name for model in models) == PARTS
     assert all((model.version, model.is_new, model.lacks_plan) == (1, True, False) for model in models)
     assert all((model.folder / "1").is_dir() and (model.folder / "config.pbtxt").is_file() for model in models)
@@ -74,7 +74,7 @@ def test_a_repository_that_nothing_may_lie_beside(
         monkeypatch.setattr(os, "access", lambda *_: False)
     else:
         monkeypatch.setattr(triton, "_device", lambda path: path.name)
-    write_triton(artefact, repository)
+    write_triton(artefact, repository, for_cpu=True)
     assert made == [repository]
     assert sorted(path.name for path in repository.iterdir()) == PARTS
 
@@ -87,11 +87,11 @@ def test_a_place_that_can_not_be_written_to_is_told(
 
     monkeypatch.setattr(tempfile, "TemporaryDirectory", refused)
     with pytest.raises(OutputError, match="repository: can't be written: Permission denied"):
-        write_triton(artefact, tmp_path / "repository")
+        write_triton(artefact, tmp_path / "repository", for_cpu=True)
 
 
 def test_the_configuration_holds_the_manifest_s_facts(artefact: Path, tmp_path: Path) -> None:
-    write_triton(artefact, tmp_path / "repository")
+    write_triton(artefact, tmp_path / "repository", for_cpu=True)
     config = (tmp_path / "repository" / NAME / "config.pbtxt").read_text()
     assert config.startswith(f'name: "{NAME}"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 4\n')
     assert '{ name: "crops", data_type: TYPE_UINT8, dims: [ 64, 48, 3 ] }' in config
@@ -109,7 +109,7 @@ def test_a_cpu_of_ones_own_has_its_engine(artefact: Path, tmp_path: Path) -> Non
 
 
 def test_a_fixed_batch_is_a_model_without_batching(markers: ModuleType, tmp_path: Path) -> None:
-    write_triton(markers.write_artefact(tmp_path / "fixed.onnx", batch="2"), tmp_path / "repository")
+    write_triton(markers.write_artefact(tmp_path / "fixed.onnx", batch="2"), tmp_path / "repository", for_cpu=True)
     config = (tmp_path / "repository" / "fixed" / "config.pbtxt").read_text()
     assert "max_batch_size: 0" in config
     assert "dims: [ 2, 64, 48, 3 ]" in config
@@ -135,19 +135,21 @@ def test_a_graph_of_frames_has_no_batch_axis_and_cuts_by_itself(markers: ModuleT
 
 
 def test_a_second_time_nothing_is_written(artefact: Path, tmp_path: Path) -> None:
-    write_triton(artefact, tmp_path / "repository")
+    write_triton(artefact, tmp_path / "repository", for_cpu=True)
     before = _tree(tmp_path / "repository")
-    assert [(model.version, model.is_new) for model in write_triton(artefact, tmp_path / "repository")] == [
-        (1, False)
-    ] * 5
+    assert [
+        (model.version, model.is_new) for model in write_triton(artefact, tmp_path / "repository", for_cpu=True)
+    ] == [(1, False)] * 5
     assert _tree(tmp_path / "repository") == before
 
 
 def test_a_newer_artefact_is_a_new_version(markers: ModuleType, artefact: Path, tmp_path: Path) -> None:
-    write_triton(artefact, tmp_path / "repository")
+    write_triton(artefact, tmp_path / "repository", for_cpu=True)
     first = (tmp_path / "repository" / NAME / "1" / "model.onnx").read_bytes()
     markers.write_artefact(artefact, batch="1-4", trained=True)
-    models = {model.folder.name: model.version for model in write_triton(artefact, tmp_path / "repository")}
+    models = {
+        model.folder.name: model.version for model in write_triton(artefact, tmp_path / "repository", for_cpu=True)
+    }
     assert models == {NAME: 2, f"{NAME}_python": 2, f"{NAME}_cut": 2, f"{NAME}_map": 1, f"{NAME}_frame": 1}
     assert (tmp_path / "repository" / NAME / "1" / "model.onnx").read_bytes() == first
 
@@ -155,11 +157,11 @@ def test_a_newer_artefact_is_a_new_version(markers: ModuleType, artefact: Path, 
 def test_another_configuration_of_the_same_name_is_not_overwritten(
     markers: ModuleType, artefact: Path, tmp_path: Path
 ) -> None:
-    write_triton(artefact, tmp_path / "repository")
+    write_triton(artefact, tmp_path / "repository", for_cpu=True)
     before = _tree(tmp_path / "repository")
     markers.write_artefact(artefact, batch="1-8")
     with pytest.raises(OutputError, match=r"it was edited, or is of another model"):
-        write_triton(artefact, tmp_path / "repository")
+        write_triton(artefact, tmp_path / "repository", for_cpu=True)
     assert _tree(tmp_path / "repository") == before
 
 
@@ -168,7 +170,7 @@ def test_a_board_without_a_plan_has_a_place_for_it_and_the_next_step(
 ) -> None:
     _for_board(artefact)
     repository = tmp_path / "repository"
-    engine = write_triton(artefact, repository, build="python3 kit/build.py")[0]
+    engine = write_triton(artefact, repository, build="python3 kit/build.py", for_cpu=False)[0]
     assert engine.lacks_plan
     assert [path.name for path in (engine.folder / "1").iterdir()] == ["NEXT.txt"]
     text = (engine.folder / "1" / "NEXT.txt").read_text()
@@ -176,11 +178,11 @@ def test_a_board_without_a_plan_has_a_place_for_it_and_the_next_step(
     assert f"cp {NAME}/{NAME}.plan REPOSITORY/{NAME}/1/model.plan && cp {NAME}/{NAME}.plan.json" in text
     onnx = read_manifest(artefact).digests["artefact"]
     plan = _plan(made_plans, tmp_path / "built.plan", onnx)
-    engine = write_triton(artefact, repository, plan=plan)[0]
+    engine = write_triton(artefact, repository, plan=plan, for_cpu=False)[0]
     assert (engine.version, engine.is_new, engine.lacks_plan) == (1, True, False)
     assert read_manifest(engine.folder / "1" / "model.plan").target == "orin-nano-8"
     assert sorted(path.name for path in engine.folder.iterdir()) == ["1", "config.pbtxt"]
-    again = write_triton(artefact, repository)[0]
+    again = write_triton(artefact, repository, for_cpu=False)[0]
     assert (again.version, again.is_new, again.lacks_plan) == (1, False, False)
 
 
@@ -189,10 +191,12 @@ def test_a_plan_of_an_older_artefact_stays_and_is_told(
 ) -> None:
     _for_board(artefact)
     onnx = manifest_beside(artefact).digests["artefact"]
-    write_triton(artefact, tmp_path / "repository", plan=_plan(made_plans, tmp_path / "built.plan", onnx))
+    write_triton(
+        artefact, tmp_path / "repository", plan=_plan(made_plans, tmp_path / "built.plan", onnx), for_cpu=False
+    )
     markers.write_artefact(artefact, batch="1-4", trained=True)
     _for_board(artefact)
-    engine = write_triton(artefact, tmp_path / "repository")[0]
+    engine = write_triton(artefact, tmp_path / "repository", for_cpu=False)[0]
     assert (engine.version, engine.is_new, engine.lacks_plan) == (1, False, True)
 
 
@@ -205,7 +209,7 @@ def test_hostile_names_are_refused(name: str) -> None:
 def test_the_name_of_a_file_is_checked_before_anything_is_read(tmp_path: Path) -> None:
     assert triton_name(tmp_path / "model.cpu.fp32.onnx") == "model.cpu.fp32"
     with pytest.raises(InputError, match=r"'a model.cpu' can't be the name"):
-        write_triton(tmp_path / "a model.cpu.onnx", tmp_path / "repository")
+        write_triton(tmp_path / "a model.cpu.onnx", tmp_path / "repository", for_cpu=True)
 
 
 def test_nothing_in_a_tensor_s_name_ends_its_string() -> None:
@@ -222,12 +226,12 @@ def test_a_type_that_is_not_known_is_named() -> None:
 def test_a_damaged_artefact_writes_nothing(artefact: Path, tmp_path: Path) -> None:
     artefact.write_bytes(artefact.read_bytes()[:-1] + b"x")
     with pytest.raises(ModelFileError):
-        write_triton(artefact, tmp_path / "repository")
+        write_triton(artefact, tmp_path / "repository", for_cpu=True)
     assert not (tmp_path / "repository").exists()
 
 
 def test_the_warm_up_is_a_person_within_its_frame(artefact: Path, tmp_path: Path) -> None:
-    write_triton(artefact, tmp_path / "repository")
+    write_triton(artefact, tmp_path / "repository", for_cpu=True)
     folder = tmp_path / "repository" / f"{NAME}_python"
     x1, y1, x2, y2 = np.fromfile(folder / "warmup" / "boxes", np.float32)
     assert 0 < x1 < x2 < 640

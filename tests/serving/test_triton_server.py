@@ -217,7 +217,7 @@ def test_keypoints_under_concurrent_clients_are_those_of_the_estimator(
     markers: ModuleType, tmp_path: Path, serve: Callable[..., Server], model: str
 ) -> None:
     artefact, repository = _artefact(markers, tmp_path), tmp_path / "repository"
-    write_triton(artefact, repository)
+    write_triton(artefact, repository, for_cpu=True)
     name = "markers.cpu.fp32"
     if model == "frame":
         _stand_in(repository / name)
@@ -258,7 +258,7 @@ def test_the_configuration_of_a_plan_is_read_and_stops_at_the_missing_backend(
     described = made_plans.manifest("orin-nano-8", made_plans.facts("orin-nano-8"), content)
     (tmp_path / "markers.plan.json").write_bytes(described.as_bytes())
     repository = tmp_path / "repository"
-    (engine, *_) = write_triton(artefact, repository, plan=plan)
+    (engine, *_) = write_triton(artefact, repository, for_cpu=False, plan=plan)
     words = ("--model-control-mode=explicit", f"--load-model={engine.folder.name}")
     said = serve(repository, *words).wait(until_ready=False)
     assert "unable to find backend library for backend 'tensorrt'" in said
